@@ -1,0 +1,1 @@
+"""One folder for each integration step: app.py is transport, logic.py pure decisions."""

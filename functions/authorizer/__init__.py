@@ -1,0 +1,1 @@
+"""Who is calling: an API key becomes a partner and its scopes."""

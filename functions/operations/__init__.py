@@ -1,0 +1,1 @@
+"""Operations: ledger, settings, partners, health and the API's own documents."""

@@ -1,0 +1,214 @@
+"""/ledger: where every piece of work stands, why it failed, and putting it right."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from heapq import merge
+from itertools import islice
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, Field
+
+from switchboard import clock, cursors, partners, queues, work
+from switchboard.api import Answer, Api, Call
+from switchboard.dynamo import ConditionFailed, Item
+from switchboard.errors import SwitchboardError, lookup
+from switchboard.ledger import FAILED, STATUSES, Entry
+from switchboard.models import ApiModel, PageOf, PageQuery
+
+api = Api("ledger")
+
+_LOOK_BACK = timedelta(days=90)
+_EXAMINED = 2000
+"""Entries that one request looks through for its filter before it hands over a cursor."""
+
+
+def _known_status(status: str) -> str:
+    if status not in STATUSES:
+        raise ValueError(f"not one of {', '.join(sorted(STATUSES))}")
+    return status
+
+
+class LedgerQuery(PageQuery):
+    """The filters of the ledger. `since` is about when the work came in; 90 days back when left out."""
+
+    flow: str | None = None
+    status: Annotated[str, AfterValidator(_known_status)] | None = None
+    code: str | None = None
+    customer_id: str | None = None
+    since: AwareDatetime | None = None
+
+
+class LedgerEntry(ApiModel):
+    """One piece of work."""
+
+    ledger_id: str
+    flow: str
+    status: str
+    code: str | None = None
+    detail: str | None = None
+    action: str | None = None
+    attempts: int
+    version: int
+    partner_id: str
+    customer_id: str | None = None
+    correlation_id: str
+    created_at: str
+    updated_at: str
+    due_at: str | None = None
+
+
+class LedgerEntryInFull(LedgerEntry):
+    """One piece of work with what came of it and every move of it, the oldest first."""
+
+    result: dict[str, Any]
+    history: list[dict[str, Any]]
+
+
+class FailureGroup(ApiModel):
+    """Failures with one cause: how many, what to do, and one of them to look at."""
+
+    flow: str
+    code: str
+    action: str
+    count: int
+    sample: str
+
+
+class Summary(ApiModel):
+    """All failures by cause, the most frequent first."""
+
+    items: list[FailureGroup]
+
+
+class Reason(ApiModel):
+    """Why a person ended the work."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+_SHARED = (
+    *("ledgerId", "flow", "status", "code", "detail", "attempts", "version", "partnerId", "customerId"),
+    *("correlationId", "createdAt", "updatedAt", "dueAt"),
+)
+
+
+def _listed(item: Item) -> LedgerEntry:
+    code = item.get("code")
+    known = {name: item[name] for name in _SHARED if name in item}
+    return LedgerEntry.model_validate(known | {"action": lookup(code).action if code else None})
+
+
+def _in_full(entry: Entry) -> LedgerEntryInFull:
+    return LedgerEntryInFull(
+        ledger_id=entry.ledger_id,
+        flow=entry.flow,
+        status=entry.status,
+        code=entry.code,
+        detail=entry.detail,
+        action=entry.action,
+        attempts=entry.attempts,
+        version=entry.version,
+        partner_id=entry.partner_id,
+        customer_id=entry.customer_id,
+        correlation_id=entry.correlation_id,
+        created_at=entry.created_at,
+        updated_at=entry.updated_at,
+        due_at=entry.due_at,
+        result=entry.result,
+        history=work.ledger().full_history(entry),
+    )
+
+
+def _visible(call: Call, ledger_id: str) -> Entry:
+    entry = work.ledger().get(ledger_id)
+    if entry is None or not call.caller.sees(entry.partner_id):
+        raise SwitchboardError("not-found", "There is no such ledger entry.")
+    return entry
+
+
+def _newest_first(call: Call, query: LedgerQuery, before: str) -> Iterator[Item]:
+    since = clock.rfc3339(query.since or clock.now() - _LOOK_BACK)
+    whose = [call.caller.partner_id]
+    if call.caller.is_admin:
+        whose = [partners.ADMIN, *(partner["sk"] for partner in partners.everyone())]
+    found = [work.ledger().recent(partner_id, before=before, since=since) for partner_id in whose]
+    return merge(*found, key=lambda item: str(item["recentAt"]), reverse=True)
+
+
+@api.get("/ledger", scope="ledger:read", answers={200: PageOf[LedgerEntry]})
+def list_entries(call: Call, query: LedgerQuery) -> Answer:
+    """Pieces of work, the newest first, without their history."""
+    wanted = {"flow": query.flow, "status": query.status, "code": query.code, "customerId": query.customer_id}
+    filters = {name: value for name, value in wanted.items() if value is not None}
+    position = cursors.decode(query.cursor, "before")
+    before = position["before"] if position else clock.rfc3339(datetime.now(UTC) + timedelta(seconds=1))
+    page: list[LedgerEntry] = []
+    seen = 0
+    for item in islice(_newest_first(call, query, before), _EXAMINED):
+        seen += 1
+        before = item["recentAt"]
+        if all(item.get(name) == value for name, value in filters.items()):
+            page.append(_listed(item))
+            if len(page) == query.limit:
+                break
+    more = len(page) == query.limit or seen == _EXAMINED
+    return Answer(
+        200, PageOf[LedgerEntry](items=page, next=cursors.encode({"before": before}) if more else None)
+    )
+
+
+@api.get("/ledger/summary", scope="ledger:read", answers={200: Summary})
+def summarise(call: Call) -> Answer:
+    """What failed, by flow and cause, with what to do about it."""
+    counts: Counter[tuple[str, str]] = Counter()
+    samples: dict[tuple[str, str], str] = {}
+    for item in work.ledger().failures():
+        if call.caller.sees(item["partnerId"]):
+            cause = (item["flow"], item.get("code", "internal"))
+            counts[cause] += 1
+            samples.setdefault(cause, item["ledgerId"])
+    groups = [
+        FailureGroup(
+            flow=flow, code=code, action=lookup(code).action, count=number, sample=samples[flow, code]
+        )
+        for (flow, code), number in counts.most_common()
+    ]
+    return Answer(200, Summary(items=groups))
+
+
+@api.get("/ledger/{ledgerId}", scope="ledger:read", answers={200: LedgerEntryInFull})
+def read_entry(call: Call, ledger_id: str) -> Answer:
+    """One piece of work with its whole history."""
+    return Answer(200, _in_full(_visible(call, ledger_id)))
+
+
+@api.post("/ledger/{ledgerId}/resubmit", scope="ledger:write", answers={202: LedgerEntryInFull})
+def resubmit(call: Call, ledger_id: str) -> Answer:
+    """Do failed or waiting work again now."""
+    entry = _visible(call, ledger_id)
+    if entry.status not in (*FAILED, "retrying", "unknown"):
+        raise SwitchboardError(
+            "conflict", f"The entry is {entry.status}; only failed or waiting work is repeated."
+        )
+    try:
+        again = work.ledger().reopen(entry, correlation_id=call.correlation_id, reason="resubmitted")
+    except ConditionFailed:
+        raise SwitchboardError("in-progress", "The entry has moved on meanwhile.") from None
+    queues.offer(again)
+    return Answer(202, _in_full(again))
+
+
+@api.post("/ledger/{ledgerId}/discard", scope="ledger:write", answers={200: LedgerEntryInFull})
+def discard(call: Call, ledger_id: str, body: Reason) -> Answer:
+    """End failed or waiting work for good."""
+    entry = _visible(call, ledger_id)
+    if entry.status not in (*FAILED, "retrying", "unknown"):
+        raise SwitchboardError(
+            "conflict", f"The entry is {entry.status}; only failed or waiting work is ended."
+        )
+    try:
+        ended = work.ledger().discard(entry, correlation_id=call.correlation_id, reason=body.reason)
+    except ConditionFailed:
+        raise SwitchboardError("in-progress", "The entry has moved on meanwhile.") from None
+    return Answer(200, _in_full(ended))

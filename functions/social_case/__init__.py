@@ -1,0 +1,1 @@
+"""Accepted posts become customers and cases here (source 000)."""

@@ -1,0 +1,1 @@
+"""Posts pushed by the listening platform are accepted here (source 000)."""

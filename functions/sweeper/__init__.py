@@ -1,0 +1,1 @@
+"""Each minute: what is due, lost or stuck goes back to work."""

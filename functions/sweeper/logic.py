@@ -1,0 +1,28 @@
+"""What the sweeper does with an entry whose time has come."""
+
+from datetime import timedelta
+from typing import Literal
+
+from switchboard.ledger import Entry
+
+MAX_LOST_WORKERS = 5
+"""Claims that never came back, after which the work is taken for what kills the worker."""
+
+_FIRST_LOOK = timedelta(minutes=5)
+_LONGEST_LOOK = timedelta(hours=1)
+
+type Verdict = Literal["repeated", "found lost", "taken over", "parked"]
+
+
+def verdict(entry: Entry) -> Verdict:
+    """Due work is repeated, lost work found, a dead worker's work taken over, a killer parked."""
+    if entry.status == "pending":
+        return "found lost"
+    if entry.status == "in_progress":
+        return "parked" if entry.attempts >= MAX_LOST_WORKERS else "taken over"
+    return "repeated"
+
+
+def next_look(entry: Entry) -> timedelta:
+    """When to look again if this message, too, leads to nothing; longer each time."""
+    return min(_FIRST_LOOK * (1 << min(entry.attempts, 6)), _LONGEST_LOOK)

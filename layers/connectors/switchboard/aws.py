@@ -1,0 +1,49 @@
+"""The AWS clients, one of each in a process, made when first used.
+
+Time-outs are short because every caller has a queue or a partner waiting; retries are botocore's own.
+"""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+
+
+def _config() -> "Config":
+    from botocore.config import Config
+
+    return Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
+
+
+@cache
+def dynamodb() -> "DynamoDBClient":
+    """The process's DynamoDB client."""
+    import boto3
+
+    return boto3.client("dynamodb", config=_config())
+
+
+@cache
+def sqs() -> "SQSClient":
+    """The process's SQS client."""
+    import boto3
+
+    return boto3.client("sqs", config=_config())
+
+
+@cache
+def secretsmanager() -> "SecretsManagerClient":
+    """The process's Secrets Manager client."""
+    import boto3
+
+    return boto3.client("secretsmanager", config=_config())
+
+
+def forget_clients() -> None:
+    """Drop the clients, so that a test's next call makes them in its own (mocked) account."""
+    for client in (dynamodb, sqs, secretsmanager):
+        client.cache_clear()

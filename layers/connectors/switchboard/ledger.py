@@ -1,0 +1,538 @@
+"""The ledger: the one record of every piece of work.
+
+An entry says where the work stands, why it failed and what to do about it. Its key is (partner, flow,
+entity); its states are those of `Status`:
+
+    accept          claim             record
+    ──────▶ pending ─────▶ in_progress ─────▶ synced | unchanged | data_error | remote_failure | …
+               ▲                │
+               │                ├──▶ retrying   (a repeat is due at `due_at`)
+               └── resubmit     └──▶ unknown    (sent, no answer: looked up before it is sent again)
+
+Every move is one conditional write:
+
+- `accept` takes only a newer version, so an older one that arrives late changes nothing.
+- `claim` gives the work to one worker until its lease ends; a worker that dies loses it by time alone.
+- `record` holds only for the worker with the lease. When a newer version has come in meanwhile, the
+  result goes into the history and the entry stays pending for the newer one.
+
+The payload is kept in the entry and messages carry only its id: a lost message loses nothing, and nothing
+personal waits in a queue.
+"""
+
+import heapq
+import json
+import secrets
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal, get_args
+
+from switchboard import clock, ids
+from switchboard.dynamo import ConditionFailed, Item, Table, TransactionCancelled, Write, transact
+from switchboard.errors import lookup
+
+type Status = Literal[
+    "pending",
+    "in_progress",
+    "retrying",
+    "unknown",
+    "synced",
+    "unchanged",
+    "filtered",
+    "data_error",
+    "remote_failure",
+    "integration_failure",
+    "discarded",
+]
+
+STATUSES: frozenset[str] = frozenset(get_args(Status.__value__))
+UNFINISHED: tuple[Status, ...] = ("pending", "in_progress", "retrying", "unknown")
+FAILED: tuple[Status, ...] = ("data_error", "remote_failure", "integration_failure")
+
+SHARDS = 4
+"""Partitions of an index that many writers share, so that an outage of a vendor heats no single one."""
+
+LOST_AFTER = timedelta(minutes=2)
+"""When the sweeper looks after an accepted entry that nobody has claimed."""
+
+_LISTED = 50
+"""Items of one request of a list: half a page and a bit, since four shards answer."""
+
+_HISTORY_IN_ENTRY = 40
+_HISTORY_MOVED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One piece of work.
+
+    Attributes:
+        ledger_id: opaque id, derived from partner, flow and entity.
+        version: the newest version accepted; 1 where the source has no versions.
+        revision: counts the writes of this entry.
+        attempts: claims since the work was accepted or resubmitted.
+        group: what the queue keeps in order.
+        payload: the work as it was accepted.
+        result: ids that came of it so far (customerId, caseId …).
+        detail: the vendor's words, redacted.
+        due_at: when the sweeper looks after it, RFC 3339; None when it is done.
+        history: the moves that are still in the entry, oldest first.
+    """
+
+    ledger_id: str
+    flow: str
+    entity: str
+    partner_id: str
+    status: Status
+    version: int
+    revision: int
+    attempts: int
+    group: str
+    payload: dict[str, Any]
+    result: dict[str, Any]
+    correlation_id: str
+    created_at: str
+    updated_at: str
+    code: str | None = None
+    detail: str | None = None
+    customer_id: str | None = None
+    due_at: str | None = None
+    lease_token: str | None = None
+    history: list[Item] = field(default_factory=list)
+
+    @property
+    def action(self) -> str | None:
+        """What the operator does about it, from the error registry."""
+        return lookup(self.code).action if self.code else None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What `accept` found: the entry, and whether this very call made it pending."""
+
+    entry: Entry
+    is_new: bool
+
+
+def entry_id(partner_id: str, flow: str, entity: str) -> str:
+    """The ledger id of a partner's piece of work."""
+    return ids.derived("led", partner_id, flow, entity)
+
+
+def _pk(ledger_id: str) -> str:
+    return f"LEDGER#{ledger_id}"
+
+
+def _shard(ledger_id: str) -> int:
+    return zlib.crc32(ledger_id.encode()) % SHARDS
+
+
+def _open_key(status: str, ledger_id: str) -> str:
+    return f"{status}#{_shard(ledger_id)}"
+
+
+def _recent_key(partner_id: str, month: str, shard: int) -> str:
+    return f"{partner_id}#{month}#{shard}"
+
+
+def _history(status: str, correlation_id: str, **facts: object) -> Item:
+    known = {name: value for name, value in facts.items() if value is not None}
+    return {"at": clock.timestamp(), "status": status, "correlationId": correlation_id} | known
+
+
+def _from_item(item: Item) -> Entry:
+    return Entry(
+        ledger_id=item["ledgerId"],
+        flow=item["flow"],
+        entity=item["entity"],
+        partner_id=item["partnerId"],
+        status=item["status"],
+        version=item["version"],
+        revision=item["revision"],
+        attempts=item["attempts"],
+        group=item["group"],
+        payload=json.loads(item["payload"]) if item.get("payload") else {},
+        result=item.get("result", {}),
+        correlation_id=item["correlationId"],
+        created_at=item["createdAt"],
+        updated_at=item["updatedAt"],
+        code=item.get("code"),
+        detail=item.get("detail"),
+        customer_id=item.get("customerId"),
+        due_at=item.get("dueAt"),
+        lease_token=item.get("leaseToken"),
+        history=item.get("history", []),
+    )
+
+
+def _recent_at(item: Item) -> str:
+    at: str = item["recentAt"]
+    return at
+
+
+def _month_before(month: str) -> str:
+    year, number = int(month[:4]), int(month[5:7])
+    return f"{year - 1}-12" if number == 1 else f"{year}-{number - 1:02d}"
+
+
+class _Update:
+    """An update expression in the making: what to set and what to remove."""
+
+    def __init__(self, **always: object) -> None:
+        self.names: dict[str, str] = {}
+        self.values: Item = {}
+        self._set: list[str] = []
+        self._remove: list[str] = []
+        for name, value in always.items():
+            self.set(name, value)
+
+    def set(self, name: str, value: object, expression: str = "{value}") -> "_Update":
+        self.names[f"#{name}"] = name
+        self.values[f":{name}"] = value
+        self._set.append(f"#{name} = " + expression.format(name=f"#{name}", value=f":{name}"))
+        return self
+
+    def set_once(self, name: str, value: object) -> "_Update":
+        return self.set(name, value, "if_not_exists({name}, {value})")
+
+    def append_history(self, move: Item) -> "_Update":
+        self.values[":none"] = []
+        return self.set("history", [move], "list_append(if_not_exists({name}, :none), {value})")
+
+    def next_revision(self) -> "_Update":
+        self.values[":zero"] = 0
+        return self.set("revision", 1, "if_not_exists({name}, :zero) + {value}")
+
+    def remove(self, *names: str) -> "_Update":
+        for name in names:
+            self.names[f"#{name}"] = name
+            self._remove.append(f"#{name}")
+        return self
+
+    @property
+    def expression(self) -> str:
+        removed = f" REMOVE {', '.join(self._remove)}" if self._remove else ""
+        return f"SET {', '.join(self._set)}{removed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The ledger in the State table."""
+
+    table: Table
+
+    # accept -------------------------------------------------------------------------------------------
+
+    def accept(
+        self,
+        *,
+        partner_id: str,
+        flow: str,
+        entity: str,
+        payload: dict[str, Any],
+        group: str,
+        correlation_id: str,
+        version: int = 1,
+        status: Literal["pending", "filtered"] = "pending",
+        code: str | None = None,
+        result: Item | None = None,
+    ) -> Accepted:
+        """Enter a piece of work, or a newer version of one; anything else finds the entry as it stands.
+
+        A version that is accepted while a worker holds an older one waits until that one is recorded.
+        """
+        ledger_id = entry_id(partner_id, flow, entity)
+        stamp = clock.timestamp()
+        update = (
+            _Update(
+                status=status,
+                version=version,
+                attempts=0,
+                updatedAt=stamp,
+                correlationId=correlation_id,
+                payload=json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
+            )
+            .set_once("ledgerId", ledger_id)
+            .set_once("flow", flow)
+            .set_once("entity", entity)
+            .set_once("partnerId", partner_id)
+            .set_once("group", group)
+            .set_once("createdAt", stamp)
+            .set_once("recentKey", _recent_key(partner_id, stamp[:7], _shard(ledger_id)))
+            .set_once("recentAt", f"{stamp}#{ledger_id}")
+            .append_history(_history(status, correlation_id, version=version, code=code))
+            .next_revision()
+            .remove("detail")
+        )
+        if result:
+            update.set("result", result)
+        if code:
+            update.set("code", code)
+        else:
+            update.remove("code")
+        if status == "pending":
+            update.set("openKey", _open_key("pending", ledger_id)).set("dueAt", clock.timestamp(LOST_AFTER))
+        try:
+            item = self.table.update(
+                _pk(ledger_id),
+                "ENTRY",
+                update.expression,
+                condition="attribute_not_exists(pk) OR #version < :version",
+                names=update.names,
+                values=update.values,
+            )
+        except ConditionFailed as found:
+            if found.item is None:
+                raise
+            return Accepted(_from_item(found.item), is_new=False)
+        return Accepted(self._archived(item), is_new=True)
+
+    # claim and record ---------------------------------------------------------------------------------
+
+    def claim(self, ledger_id: str, *, lease: timedelta) -> Entry | None:
+        """Take the work for `lease`; None when it is done, or another worker holds it.
+
+        `is_held` tells the two apart.
+        """
+        now = clock.timestamp()
+        until = clock.timestamp(lease)
+        update = (
+            _Update(
+                status="in_progress",
+                updatedAt=now,
+                leaseToken=secrets.token_hex(8),
+                leaseUntil=until,
+                dueAt=until,
+                openKey=_open_key("in_progress", ledger_id),
+            )
+            .set("attempts", 1, "{name} + {value}")
+            .next_revision()
+        )
+        waiting = [f":{status}" for status in UNFINISHED]
+        update.values |= {f":{status}": status for status in UNFINISHED} | {":now": now}
+        try:
+            item = self.table.update(
+                _pk(ledger_id),
+                "ENTRY",
+                update.expression,
+                condition=f"#status IN ({', '.join(waiting)})"
+                " AND (attribute_not_exists(#leaseUntil) OR #leaseUntil < :now)",
+                names=update.names,
+                values=update.values,
+            )
+        except ConditionFailed:
+            return None
+        return _from_item(item)
+
+    def is_held(self, ledger_id: str) -> bool:
+        """Whether a worker holds the entry's lease now."""
+        item = self.table.get(_pk(ledger_id), "ENTRY")
+        return bool(item and item["status"] in UNFINISHED and item.get("leaseUntil", "") >= clock.timestamp())
+
+    def record(
+        self,
+        claimed: Entry,
+        status: Status,
+        *,
+        code: str | None = None,
+        detail: str | None = None,
+        result: Item | None = None,
+        customer_id: str | None = None,
+        retry_in: timedelta | None = None,
+    ) -> bool:
+        """Write what came of a claimed entry, and end its lease.
+
+        Returns whether the entry took the state: False when a newer version has come in meanwhile (the
+        result is then in the history only) or the lease was lost to another worker.
+        """
+        move = _history(
+            status,
+            claimed.correlation_id,
+            version=claimed.version,
+            attempt=claimed.attempts,
+            code=code,
+            detail=detail,
+            retryAt=clock.timestamp(retry_in) if retry_in is not None else None,
+        )
+        result = claimed.result if result is None else result
+        update = _Update(status=status, updatedAt=clock.timestamp()).append_history(move).next_revision()
+        update.set("result", result).remove("leaseToken", "leaseUntil")
+        if customer_id:
+            update.set("customerId", customer_id)
+        for name, value in (("code", code), ("detail", detail)):
+            if value:
+                update.set(name, value)
+            else:
+                update.remove(name)
+        if status in UNFINISHED or status in FAILED:
+            update.set("openKey", _open_key(status, claimed.ledger_id))
+            update.set("dueAt", clock.timestamp(retry_in or timedelta()))
+        else:
+            update.remove("openKey", "dueAt")
+        update.values |= {":token": claimed.lease_token, ":claimed": claimed.version}
+        update.names |= {"#token": "leaseToken", "#claimed": "version"}
+        try:
+            item = self.table.update(
+                _pk(claimed.ledger_id),
+                "ENTRY",
+                update.expression,
+                condition="#token = :token AND #claimed = :claimed",
+                names=update.names,
+                values=update.values,
+            )
+        except ConditionFailed as found:
+            if found.item and found.item.get("leaseToken") == claimed.lease_token:
+                self._record_superseded(claimed, move)
+            return False
+        self._archived(item)
+        return True
+
+    def _record_superseded(self, claimed: Entry, move: Item) -> None:
+        update = _Update(updatedAt=clock.timestamp()).append_history(move | {"superseded": True})
+        update.next_revision().remove("leaseToken", "leaseUntil")
+        update.values[":token"] = claimed.lease_token
+        update.names["#token"] = "leaseToken"
+        self.table.update(
+            _pk(claimed.ledger_id),
+            "ENTRY",
+            update.expression,
+            condition="#token = :token",
+            names=update.names,
+            values=update.values,
+        )
+
+    # resubmit, discard, sweep -------------------------------------------------------------------------
+
+    def reopen(self, entry: Entry, *, correlation_id: str, reason: str) -> Entry:
+        """Make a failed or unfinished entry pending again; raises ConditionFailed when it has moved on."""
+        update = _Update(
+            status="pending",
+            attempts=0,
+            updatedAt=clock.timestamp(),
+            openKey=_open_key("pending", entry.ledger_id),
+            dueAt=clock.timestamp(LOST_AFTER),
+        ).append_history(_history("pending", correlation_id, reason=reason))
+        return self._move(entry, update.remove("code", "detail"))
+
+    def discard(self, entry: Entry, *, correlation_id: str, reason: str) -> Entry:
+        """End an entry for good; raises ConditionFailed when it has moved on."""
+        update = _Update(status="discarded", updatedAt=clock.timestamp())
+        update.append_history(_history("discarded", correlation_id, reason=reason))
+        return self._move(entry, update.remove("openKey", "dueAt"))
+
+    def park(self, entry: Entry, *, status: Status, code: str, detail: str | None = None) -> Entry:
+        """Give up on an unfinished entry that nobody holds; raises ConditionFailed when it has moved on."""
+        now = clock.timestamp()
+        update = _Update(status=status, code=code, updatedAt=now, dueAt=now)
+        update.set("openKey", _open_key(status, entry.ledger_id))
+        update.append_history(_history(status, entry.correlation_id, code=code, detail=detail))
+        return self._move(entry, update.remove("leaseToken", "leaseUntil"))
+
+    def postpone(self, entry: Entry, delay: timedelta) -> Entry:
+        """Let the sweeper look again after `delay`; raises ConditionFailed when the entry has moved on."""
+        return self._move(entry, _Update(dueAt=clock.timestamp(delay)))
+
+    def _move(self, entry: Entry, update: _Update) -> Entry:
+        update.next_revision()
+        update.values[":seen"] = entry.revision
+        update.names["#seen"] = "revision"
+        item = self.table.update(
+            _pk(entry.ledger_id),
+            "ENTRY",
+            update.expression,
+            condition="#seen = :seen",
+            names=update.names,
+            values=update.values,
+        )
+        return _from_item(item)
+
+    def due(self, status: Status, *, limit: int) -> Iterator[Entry]:
+        """Unfinished entries of one state whose time has come, the longest overdue of each shard first."""
+        for shard in range(SHARDS):
+            page = self.table.query(
+                "openKey = :key AND dueAt <= :now",
+                {":key": f"{status}#{shard}", ":now": clock.timestamp()},
+                index="Open",
+                limit=limit,
+            )
+            for found in page.items:
+                entry = self.get(found["ledgerId"])
+                if entry is not None and entry.status == status:
+                    yield entry
+
+    # read ---------------------------------------------------------------------------------------------
+
+    def get(self, ledger_id: str) -> Entry | None:
+        """The entry with the history that is still in it."""
+        item = self.table.get(_pk(ledger_id), "ENTRY")
+        return _from_item(item) if item else None
+
+    def full_history(self, entry: Entry) -> list[Item]:
+        """Every move of the entry, oldest first, the archived ones too."""
+        pages = self.table.query_all(
+            "pk = :pk AND begins_with(sk, :history)",
+            {":pk": _pk(entry.ledger_id), ":history": "HISTORY#"},
+            consistent=True,
+        )
+        return [move for page in pages for move in page["moves"]] + entry.history
+
+    def recent(self, partner_id: str, *, before: str, since: str) -> Iterator[Item]:
+        """A partner's entries as the Recent index holds them (no payload), the newest first.
+
+        Args:
+            partner_id: whose entries.
+            before: a `recentAt` or RFC 3339 time; only what came in earlier.
+            since: RFC 3339; only what came in then or later.
+        """
+        month = before[:7]
+        while month >= since[:7]:
+            bounds = {":before": before, ":since": since}
+            shards = [
+                self.table.query_all(
+                    "recentKey = :key AND recentAt BETWEEN :since AND :before",
+                    bounds | {":key": _recent_key(partner_id, month, shard)},
+                    index="Recent",
+                    forward=False,
+                    limit=_LISTED,
+                )
+                for shard in range(SHARDS)
+            ]
+            for item in heapq.merge(*shards, key=_recent_at, reverse=True):
+                if item["recentAt"] != before:
+                    yield item
+            month = _month_before(month)
+
+    def failures(self) -> Iterator[Item]:
+        """All failed entries, as the Open index holds them (no payload)."""
+        for status in FAILED:
+            for shard in range(SHARDS):
+                yield from self.table.query_all("openKey = :key", {":key": f"{status}#{shard}"}, index="Open")
+
+    # history ------------------------------------------------------------------------------------------
+
+    def _archived(self, item: Item) -> Entry:
+        """Move old history out of an entry that has grown long; a race with another writer is left to it."""
+        moves = item.get("history", [])
+        if len(moves) > _HISTORY_IN_ENTRY:
+            kept = moves[_HISTORY_MOVED:]
+            archive = {
+                "pk": item["pk"],
+                "sk": f"HISTORY#{item['revision']:012d}",
+                "moves": moves[:_HISTORY_MOVED],
+            }
+            shorten = Write(
+                self.table,
+                key=(item["pk"], "ENTRY"),
+                update="SET #history = :kept",
+                condition="#revision = :seen",
+                names={"#history": "history", "#revision": "revision"},
+                values={":kept": kept, ":seen": item["revision"]},
+            )
+            try:
+                transact([Write(self.table, put=archive), shorten])
+            except TransactionCancelled:
+                return _from_item(item)
+            item = item | {"history": kept}
+        return _from_item(item)

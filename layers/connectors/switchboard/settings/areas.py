@@ -1,0 +1,13 @@
+"""The areas of `/settings/{area}`, by name."""
+
+from functools import cache
+
+from switchboard.models import ApiModel
+
+
+@cache
+def areas() -> dict[str, type[ApiModel]]:
+    """Each area's model. Imported when asked for: a step that reads one area does not load the others."""
+    from switchboard.settings.social import SocialSettings
+
+    return {"social": SocialSettings}

@@ -1,0 +1,151 @@
+"""The beats that every queue step shares: claim, do, record, then retry or park.
+
+A step brings one function, `do(entry, result)`: it calls the connector, notes in `result` the ids that
+came of it, and returns an `Outcome` or raises a `SwitchboardError`. All else is here, so a step cannot
+forget to record, and a worker that dies between two writes leaves an entry whose lease runs out.
+"""
+
+import json
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from switchboard import observability
+from switchboard.dynamo import Item, Table
+from switchboard.errors import AnswerLost, SwitchboardError
+from switchboard.ledger import Entry, Ledger, Status
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+FIRST_RETRY = timedelta(seconds=15)
+LONGEST_RETRY = timedelta(minutes=15)
+MAX_ATTEMPTS = 300
+"""About three days of repeats, then the entry is parked for a person."""
+
+MAX_BREAKDOWNS = 8
+"""Attempts after which work that breaks our own code is parked."""
+
+_TIME_TO_WORK = timedelta(seconds=5)
+"""What is not started with so much time left goes back to the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a piece of work ended well."""
+
+    status: Status = "synced"
+    customer_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+type Do = Callable[[Entry, Item], Outcome]
+type Deadline = Callable[[], bool]
+
+
+class Held(Exception):
+    """Another worker holds the entry: the message goes back to the queue and comes again."""
+
+
+class OutOfTime(Exception):
+    """Too little of the function's time is left to start: the message goes back to the queue."""
+
+
+@cache
+def ledger() -> Ledger:
+    """The ledger of this deployment."""
+    return Ledger(Table(os.environ["STATE_TABLE"]))
+
+
+def run_batch(event: dict[str, Any], context: "LambdaContext", do: Do) -> "PartialItemFailureResponse":
+    """Do the work of each message of a FIFO batch; a group stops at its first message that goes back."""
+    from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+    def handle(record: SQSRecord) -> None:
+        remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
+        if remaining < _TIME_TO_WORK:
+            raise OutOfTime
+        perform(json.loads(record.body)["ledgerId"], do, lease=remaining)
+
+    processor = SqsFifoPartialProcessor(skip_group_on_error=True)
+    # A batch in which everything goes back is an answer, not a crash of the function.
+    processor.raise_on_entire_batch_failure = False
+    return process_partial_response(event=event, record_handler=handle, processor=processor, context=context)
+
+
+def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
+    """Claim an entry, do its work and record what came of it.
+
+    Raises:
+        Held: another worker has it. An entry that is already done is left alone in silence.
+    """
+    entry = ledger().claim(ledger_id, lease=lease)
+    if entry is None:
+        if ledger().is_held(ledger_id):
+            raise Held
+        return
+    observability.logger.set_correlation_id(entry.correlation_id)
+    watch = observability.Stopwatch()
+    result: Item = dict(entry.result)
+    try:
+        outcome = do(entry, result)
+    except SwitchboardError as error:
+        outcome, retry_in = failed(entry, error)
+    except Exception:  # noqa: BLE001 - a broken step must still record where the work stands
+        observability.logger.exception("the step broke", ledger_id=entry.ledger_id, flow=entry.flow)
+        outcome, retry_in = failed(entry, SwitchboardError("internal"))
+    else:
+        retry_in = None
+    ledger().record(
+        entry,
+        outcome.status,
+        code=outcome.code,
+        detail=outcome.detail,
+        result=result,
+        customer_id=outcome.customer_id,
+        retry_in=retry_in,
+    )
+    observability.count("Done", flow=entry.flow, status=outcome.status)
+    observability.logger.info(
+        "recorded",
+        flow=entry.flow,
+        ledger_id=entry.ledger_id,
+        status=outcome.status,
+        code=outcome.code,
+        attempt=entry.attempts,
+        milliseconds=watch.milliseconds,
+    )
+
+
+def failed(entry: Entry, error: SwitchboardError) -> tuple[Outcome, timedelta | None]:
+    """Whether a failure is repeated and when, or which state it is parked in."""
+    limit = MAX_BREAKDOWNS if error.code == "internal" else MAX_ATTEMPTS
+    if error.error.retryable and entry.attempts < limit:
+        status: Status = "unknown" if isinstance(error, AnswerLost) else "retrying"
+        return Outcome(status, code=error.code, detail=error.detail), retry_delay(entry.attempts, error)
+    return Outcome(parked_status(error), code=error.code, detail=error.detail), None
+
+
+def parked_status(error: SwitchboardError) -> Status:
+    """The state that says whose fault it is: the data's, ours, or the vendor's."""
+    match error.error.error_class:
+        case "data" | "conflict":
+            return "data_error"
+        case "technical":
+            return "integration_failure"
+        case _:
+            return "remote_failure"
+
+
+def retry_delay(attempts: int, error: SwitchboardError) -> timedelta:
+    """Exponential from 15 seconds to 15 minutes with ±20 % of jitter; never before Retry-After."""
+    doubled = FIRST_RETRY * (1 << min(attempts - 1, 10))
+    jittered = min(doubled, LONGEST_RETRY) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
+    return max(jittered, timedelta(seconds=error.retry_after or 0))

@@ -1,0 +1,537 @@
+"""The contract of the CRM port: what every `CrmConnector` has to pass.
+
+A CRM's own test module subclasses `CrmContract` and gives it two fixtures: `crm`, the connector, and `desk`,
+the people who work in that CRM. No test here knows which CRM it is.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Protocol
+
+import pytest
+
+from switchboard.crm import UNLINKED, CrmConnector, Customer
+from switchboard.errors import VendorError
+from tests.support.factories import key, new_case, profile
+
+WEEK = timedelta(days=7)
+DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
+
+ODD_TEXTS = [
+    'O\'Brien "the #1" <script>alert(1)</script>',
+    "名無し 👩‍👩‍👧‍👦 é e\u0301 \u202eevil",
+    "a#b/c?d&e=f%20+;|*\\[Name]=LIKE '*'",
+    "  spaces, a tab\tand\na line  ",
+    "x" * 10_000,
+]
+
+
+class Desk(Protocol):
+    """The people who work in the CRM, and its clock: what the port has no verb for."""
+
+    def wait(self, duration: timedelta) -> None:
+        """Let time pass in the CRM."""
+
+    def add_profile(self, customer_id: str, community: str, author_id: str) -> None:
+        """Put one more social profile on a customer; whoever carries it already keeps it."""
+
+    def set_name(self, customer_id: str, first_name: str, last_name: str) -> None:
+        """Complete a customer with a real name."""
+
+    def delete_customer(self, customer_id: str) -> None:
+        """Delete a customer."""
+
+    def close_case(self, customer_id: str, case_id: str) -> None:
+        """Close a case."""
+
+    def cases(self, customer_id: str) -> dict[str, tuple[str, str]]:
+        """Subject and description of each of the customer's cases, by case id."""
+
+    def followups(self, customer_id: str, case_id: str) -> list[str]:
+        """The texts of a case's followups, in any order."""
+
+
+def at_once[T](*calls: Callable[[], T]) -> list[T]:
+    """Run the calls in threads of their own, and return what they return."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+class CrmContract:
+    """The suite; `crm` and `desk` are fixtures of the subclass."""
+
+    @pytest.fixture
+    def customer(self, crm: CrmConnector) -> Customer:
+        """A temporary customer."""
+        return crm.create_customer_from_profile(profile(), key=key())
+
+    # Customers
+
+    def test_an_unknown_profile_has_no_customers(self, crm: CrmConnector) -> None:
+        match = crm.find_customers_by_profile("twitter", "nobody", key="k")
+
+        assert match.customers == ()
+        assert match.only is None
+
+    def test_a_new_customer_has_the_user_name_twice_and_is_temporary(self, crm: CrmConnector) -> None:
+        jane = profile(author_name="jane_doe", handle="@jane")
+
+        made = crm.create_customer_from_profile(jane, key=key())
+        found = crm.find_customers_by_profile(jane.community, jane.author_id, key="k").only
+
+        assert (made.first_name, made.last_name) == ("jane_doe", "jane_doe")
+        assert made.temporary
+        assert made.created
+        assert found == Customer(made.customer_id, "jane_doe", "jane_doe", temporary=True)
+
+    def test_the_same_key_again_is_the_same_customer(self, crm: CrmConnector) -> None:
+        jane, work = profile(), key()
+
+        assert crm.create_customer_from_profile(jane, key=work) == crm.create_customer_from_profile(
+            jane, key=work
+        )
+        assert len(crm.find_customers_by_profile(jane.community, jane.author_id, key="k").customers) == 1
+
+    def test_two_keys_for_one_profile_make_one_customer(self, crm: CrmConnector) -> None:
+        jane = profile()
+
+        first = crm.create_customer_from_profile(jane, key=key())
+        second = crm.create_customer_from_profile(jane, key=key())
+
+        assert second.customer_id == first.customer_id
+        assert (first.created, second.created) == (True, False)
+
+    def test_many_at_once_for_one_profile_make_one_customer(self, crm: CrmConnector) -> None:
+        jane = profile()
+        keys = [key() for _ in range(8)]
+
+        made = at_once(*(lambda work=work: crm.create_customer_from_profile(jane, key=work) for work in keys))
+
+        assert len({each.customer_id for each in made}) == 1
+        assert [each.created for each in made].count(True) == 1
+        assert crm.find_customers_by_profile(jane.community, jane.author_id, key="k").only is not None
+
+    def test_one_key_many_times_at_once_makes_one_customer(self, crm: CrmConnector) -> None:
+        jane, work = profile(), key()
+
+        made = at_once(*[lambda: crm.create_customer_from_profile(jane, key=work)] * 8)
+
+        assert len(set(made)) == 1
+        assert crm.find_customers_by_profile(jane.community, jane.author_id, key="k").only is not None
+
+    def test_one_author_id_in_two_communities_is_two_customers(self, crm: CrmConnector) -> None:
+        here = crm.create_customer_from_profile(profile(community="twitter", author_id="42"), key=key())
+        there = crm.create_customer_from_profile(profile(community="forum", author_id="42"), key=key())
+
+        assert here.customer_id != there.customer_id
+        assert _only(crm, "twitter", "42") == here.customer_id
+        assert _only(crm, "forum", "42") == there.customer_id
+
+    def test_the_case_of_a_community_does_not_matter_that_of_an_author_id_does(
+        self, crm: CrmConnector
+    ) -> None:
+        jane = crm.create_customer_from_profile(profile(community="Twitter", author_id="aB"), key=key())
+
+        assert _only(crm, "tWITTER", "aB") == jane.customer_id
+        assert _only(crm, "twitter", "ab") is None
+
+    @pytest.mark.parametrize("separator", ["#", "/", ":", "|", " ", "\x00", "\n", ",", "''", '","'])
+    def test_separators_in_ids_mix_up_nobody(self, crm: CrmConnector, separator: str) -> None:
+        one = profile(community=f"a{separator}b", author_id="c")
+        other = profile(community="a", author_id=f"b{separator}c")
+
+        first = crm.create_customer_from_profile(one, key=key())
+        second = crm.create_customer_from_profile(other, key=key())
+
+        assert first.customer_id != second.customer_id
+        assert _only(crm, one.community, one.author_id) == first.customer_id
+        assert _only(crm, other.community, other.author_id) == second.customer_id
+
+    def test_a_very_long_author_id(self, crm: CrmConnector) -> None:
+        jane = profile(author_id="9" * 5_000)
+
+        made = crm.create_customer_from_profile(jane, key=key())
+
+        assert _only(crm, jane.community, jane.author_id) == made.customer_id
+        assert _only(crm, jane.community, jane.author_id[1:]) is None
+
+    @pytest.mark.parametrize("text", ODD_TEXTS)
+    def test_odd_names_come_back_unchanged(self, crm: CrmConnector, text: str) -> None:
+        jane = profile(author_name=text)
+
+        crm.create_customer_from_profile(jane, key=key())
+        found = crm.find_customers_by_profile(jane.community, jane.author_id, key="k").only
+
+        assert found is not None
+        assert (found.first_name, found.last_name) == (text, text)
+
+    def test_two_customers_with_one_profile_are_never_narrowed_down(
+        self, crm: CrmConnector, desk: Desk
+    ) -> None:
+        jane = profile()
+        one = crm.create_customer_from_profile(jane, key=key())
+        other = crm.create_customer_from_profile(profile(), key=key())
+        desk.add_profile(other.customer_id, jane.community, jane.author_id)
+
+        match = crm.find_customers_by_profile(jane.community, jane.author_id, key="k")
+
+        assert {each.customer_id for each in match.customers} == {one.customer_id, other.customer_id}
+        assert match.only is None
+
+    def test_one_customer_with_two_profiles(self, crm: CrmConnector, desk: Desk, customer: Customer) -> None:
+        desk.add_profile(customer.customer_id, "forum", "jane-in-the-forum")
+        desk.add_profile(customer.customer_id, "forum", "jane-in-the-forum")
+
+        assert _only(crm, "forum", "jane-in-the-forum") == customer.customer_id
+
+    def test_a_temporary_customer_follows_the_user_name(self, crm: CrmConnector, desk: Desk) -> None:
+        jane = profile(author_name="jane")
+        made = crm.create_customer_from_profile(jane, key=key())
+        desk.add_profile(made.customer_id, "forum", "jane-in-the-forum")
+
+        renamed = crm.rename_temporary_customer(
+            made.customer_id, profile(author_id=jane.author_id, author_name="jane2")
+        )
+
+        assert (renamed.first_name, renamed.last_name, renamed.temporary) == ("jane2", "jane2", True)
+        for community, author_id in (("twitter", jane.author_id), ("forum", "jane-in-the-forum")):
+            found = crm.find_customers_by_profile(community, author_id, key="k").only
+            assert found == Customer(made.customer_id, "jane2", "jane2", temporary=True)
+
+    def test_a_settled_customer_keeps_the_name(self, crm: CrmConnector, desk: Desk) -> None:
+        jane = profile(author_name="jane")
+        made = crm.create_customer_from_profile(jane, key=key())
+        desk.set_name(made.customer_id, "Jane", "Miller")
+
+        answered = crm.rename_temporary_customer(
+            made.customer_id, profile(author_id=jane.author_id, author_name="x")
+        )
+        found = crm.find_customers_by_profile(jane.community, jane.author_id, key="k").only
+
+        assert answered == found == Customer(made.customer_id, "Jane", "Miller", temporary=False)
+
+    def test_after_a_deletion_the_next_post_makes_a_new_customer(self, crm: CrmConnector, desk: Desk) -> None:
+        jane = profile()
+        gone = crm.create_customer_from_profile(jane, key=key())
+        desk.add_profile(gone.customer_id, "forum", "jane-in-the-forum")
+
+        desk.delete_customer(gone.customer_id)
+
+        assert _only(crm, jane.community, jane.author_id) is None
+        assert _only(crm, "forum", "jane-in-the-forum") is None
+        new = crm.create_customer_from_profile(jane, key=key())
+        assert new.created
+        assert new.customer_id != gone.customer_id
+        assert _only(crm, jane.community, jane.author_id) == new.customer_id
+
+    def test_a_repeat_does_not_bring_a_deleted_customer_back(self, crm: CrmConnector, desk: Desk) -> None:
+        jane, work = profile(), key()
+        gone = crm.create_customer_from_profile(jane, key=work)
+        desk.delete_customer(gone.customer_id)
+
+        with pytest.raises(VendorError) as raised:
+            crm.create_customer_from_profile(jane, key=work)
+
+        assert raised.value.code == "record-deleted"
+        assert _only(crm, jane.community, jane.author_id) is None
+
+    def test_a_deleted_customer_is_not_renamed(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        desk.delete_customer(customer.customer_id)
+
+        with pytest.raises(VendorError):
+            crm.rename_temporary_customer(customer.customer_id, profile())
+
+    # Cases
+
+    def test_a_new_case_is_open_and_holds_what_was_given(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        asked = new_case(assigned_to="team-network")
+
+        case = crm.open_case(customer.customer_id, asked, key=key())
+
+        assert (case.customer_id, case.status) == (customer.customer_id, "open")
+        assert case.assigned_to == "team-network"
+        assert case.created
+        assert desk.cases(customer.customer_id) == {case.case_id: (asked.subject, asked.description)}
+
+    def test_opening_with_the_same_key_opens_one_case(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        asked, work = new_case(), key()
+
+        opened = at_once(*[lambda: crm.open_case(customer.customer_id, asked, key=work)] * 4)
+        opened.append(crm.open_case(customer.customer_id, asked, key=work))
+
+        assert len(set(opened)) == 1
+        assert opened[0].created
+        assert len(desk.cases(customer.customer_id)) == 1
+
+    def test_two_keys_open_two_cases(self, crm: CrmConnector, desk: Desk, customer: Customer) -> None:
+        asked = new_case()
+
+        one = crm.open_case(customer.customer_id, asked, key=key())
+        other = crm.open_case(customer.customer_id, asked, key=key())
+
+        assert set(desk.cases(customer.customer_id)) == {one.case_id, other.case_id}
+
+    def test_a_deleted_customer_gets_no_case(self, crm: CrmConnector, desk: Desk, customer: Customer) -> None:
+        desk.delete_customer(customer.customer_id)
+
+        with pytest.raises(VendorError):
+            crm.open_case(customer.customer_id, new_case(), key=key())
+
+    @pytest.mark.parametrize("text", ODD_TEXTS)
+    def test_odd_texts_come_back_unchanged(
+        self, crm: CrmConnector, desk: Desk, customer: Customer, text: str
+    ) -> None:
+        asked = new_case(subject=text[:200], description=text)
+
+        case = crm.open_case(customer.customer_id, asked, key=key())
+        crm.append_to_case(customer.customer_id, case.case_id, text, key=key(), active_within=WEEK)
+
+        assert desk.cases(customer.customer_id) == {case.case_id: (text[:200], text)}
+        assert desk.followups(customer.customer_id, case.case_id) == [text]
+
+    # Threading into a case
+
+    def test_a_followup_goes_into_an_open_case(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        case = crm.open_case(customer.customer_id, new_case(), key=key())
+        desk.wait(WEEK - SECOND)
+
+        appended = crm.append_to_case(
+            customer.customer_id, case.case_id, "still", key=key(), active_within=WEEK
+        )
+
+        assert appended is not None
+        assert (appended.customer_id, appended.case_id) == (customer.customer_id, case.case_id)
+        assert appended.status == "open"
+        assert not appended.created
+        assert desk.followups(customer.customer_id, case.case_id) == ["still"]
+
+    def test_each_followup_keeps_the_case_active(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        case = crm.open_case(customer.customer_id, new_case(), key=key())
+        for body in ("one", "two", "three"):
+            desk.wait(WEEK - DAY)
+            assert crm.append_to_case(customer.customer_id, case.case_id, body, key=key(), active_within=WEEK)
+
+        assert sorted(desk.followups(customer.customer_id, case.case_id)) == ["one", "three", "two"]
+
+    def test_nothing_goes_into_a_case_that_was_inactive_too_long(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        case = crm.open_case(customer.customer_id, new_case(), key=key())
+        desk.wait(WEEK + SECOND)
+
+        assert (
+            crm.append_to_case(customer.customer_id, case.case_id, "x", key=key(), active_within=WEEK) is None
+        )
+        assert desk.followups(customer.customer_id, case.case_id) == []
+
+    def test_nothing_goes_into_a_closed_case(self, crm: CrmConnector, desk: Desk, customer: Customer) -> None:
+        case = crm.open_case(customer.customer_id, new_case(), key=key())
+        desk.close_case(customer.customer_id, case.case_id)
+
+        assert (
+            crm.append_to_case(customer.customer_id, case.case_id, "x", key=key(), active_within=WEEK) is None
+        )
+        assert desk.followups(customer.customer_id, case.case_id) == []
+
+    def test_nothing_goes_into_a_case_that_is_not_there(self, crm: CrmConnector, customer: Customer) -> None:
+        assert (
+            crm.append_to_case(customer.customer_id, "no-such-case", "x", key=key(), active_within=WEEK)
+            is None
+        )
+
+    def test_appending_with_the_same_key_adds_one_followup(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        case = crm.open_case(customer.customer_id, new_case(), key=key())
+        work = key()
+
+        def append() -> str | None:
+            appended = crm.append_to_case(
+                customer.customer_id, case.case_id, "once", key=work, active_within=WEEK
+            )
+            return appended.case_id if appended else None
+
+        assert set(at_once(*[append] * 4)) == {case.case_id}
+        assert desk.followups(customer.customer_id, case.case_id) == ["once"]
+
+    def test_a_repeat_after_the_case_was_closed_answers_the_case(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        case = crm.open_case(customer.customer_id, new_case(), key=key())
+        work = key()
+        crm.append_to_case(customer.customer_id, case.case_id, "once", key=work, active_within=WEEK)
+        desk.close_case(customer.customer_id, case.case_id)
+        desk.wait(WEEK + DAY)
+
+        repeated = crm.append_to_case(
+            customer.customer_id, case.case_id, "once", key=work, active_within=WEEK
+        )
+
+        assert repeated is not None
+        assert (repeated.case_id, repeated.status) == (case.case_id, "closed")
+        assert desk.followups(customer.customer_id, case.case_id) == ["once"]
+
+    # Finding the open case of a conversation
+
+    def test_the_open_case_of_a_conversation_is_found(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        case = crm.open_case(customer.customer_id, new_case(conversation="c-1"), key=key())
+        crm.open_case(customer.customer_id, new_case(conversation="c-2"), key=key())
+        desk.wait(WEEK - SECOND)
+
+        found = crm.find_open_case(customer.customer_id, "c-1", active_within=WEEK)
+
+        assert found is not None
+        assert (found.case_id, found.status, found.created) == (case.case_id, "open", False)
+
+    def test_of_two_open_cases_the_latest_active_is_found(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        one, other = (
+            crm.open_case(customer.customer_id, new_case(conversation="c"), key=key()) for _ in range(2)
+        )
+        for case in (one, other, one):
+            desk.wait(DAY)
+            crm.append_to_case(customer.customer_id, case.case_id, "x", key=key(), active_within=WEEK)
+
+        found = crm.find_open_case(customer.customer_id, "c", active_within=WEEK)
+
+        assert found is not None
+        assert found.case_id == one.case_id
+
+    def test_closed_stale_foreign_and_other_cases_are_not_found(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        stranger = crm.create_customer_from_profile(profile(), key=key())
+        crm.open_case(customer.customer_id, new_case(conversation="stale"), key=key())
+        desk.wait(WEEK + SECOND)
+        closed = crm.open_case(customer.customer_id, new_case(conversation="closed"), key=key())
+        desk.close_case(customer.customer_id, closed.case_id)
+        crm.open_case(stranger.customer_id, new_case(conversation="foreign"), key=key())
+        crm.open_case(customer.customer_id, new_case(conversation="other"), key=key())
+        crm.open_case(customer.customer_id, new_case(conversation=None), key=key())
+
+        for conversation in ("stale", "closed", "foreign", "othe", "other2", ""):
+            assert crm.find_open_case(customer.customer_id, conversation, active_within=WEEK) is None
+
+    def test_the_open_case_is_found_among_many(self, crm: CrmConnector, customer: Customer) -> None:
+        description = "x" * 30_000
+        for number in range(60):
+            case = new_case(conversation=f"c-{number}", description=description)
+            crm.open_case(customer.customer_id, case, key=key())
+
+        for number in (0, 31, 59):
+            assert crm.find_open_case(customer.customer_id, f"c-{number}", active_within=WEEK) is not None
+
+    # A case whose customer a person has to settle
+
+    def test_an_unlinked_case_is_threaded_into_as_any_other(self, crm: CrmConnector, desk: Desk) -> None:
+        work = key()
+        case = crm.open_case(UNLINKED, new_case(conversation="c", candidates=("a", "b")), key=work)
+
+        assert case.customer_id == UNLINKED
+        assert crm.open_case(UNLINKED, new_case(conversation="c"), key=work) == case
+        found = crm.find_open_case(UNLINKED, "c", active_within=WEEK)
+        assert found is not None
+        assert found.case_id == case.case_id
+        assert crm.append_to_case(UNLINKED, case.case_id, "more", key=key(), active_within=WEEK)
+        assert desk.followups(UNLINKED, case.case_id) == ["more"]
+
+    def test_a_linked_case_is_the_customers_with_all_its_followups(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        asked = new_case(conversation="c")
+        case = crm.open_case(UNLINKED, asked, key=key())
+        bodies = [f"followup {number}" for number in range(5)]
+        for body in bodies:
+            crm.append_to_case(UNLINKED, case.case_id, body, key=key(), active_within=WEEK)
+
+        linked = crm.link_case(case.case_id, customer.customer_id)
+
+        assert (linked.customer_id, linked.case_id, linked.status) == (
+            customer.customer_id,
+            case.case_id,
+            "open",
+        )
+        assert desk.cases(customer.customer_id) == {case.case_id: (asked.subject, asked.description)}
+        assert sorted(desk.followups(customer.customer_id, case.case_id)) == bodies
+        assert desk.cases(UNLINKED) == {}
+        assert crm.find_open_case(UNLINKED, "c", active_within=WEEK) is None
+        assert crm.find_open_case(customer.customer_id, "c", active_within=WEEK) is not None
+
+    def test_linking_twice_changes_nothing(self, crm: CrmConnector, desk: Desk, customer: Customer) -> None:
+        case = crm.open_case(UNLINKED, new_case(), key=key())
+        crm.append_to_case(UNLINKED, case.case_id, "more", key=key(), active_within=WEEK)
+
+        linked = [crm.link_case(case.case_id, customer.customer_id) for _ in range(2)]
+        linked += at_once(*[lambda: crm.link_case(case.case_id, customer.customer_id)] * 3)
+
+        assert len(set(linked)) == 1
+        assert desk.followups(customer.customer_id, case.case_id) == ["more"]
+
+    def test_a_case_that_has_its_customer_is_not_given_to_another(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        stranger = crm.create_customer_from_profile(profile(), key=key())
+        case = crm.open_case(UNLINKED, new_case(), key=key())
+        crm.link_case(case.case_id, customer.customer_id)
+
+        with pytest.raises(VendorError) as raised:
+            crm.link_case(case.case_id, stranger.customer_id)
+
+        assert raised.value.code == "conflict"
+        assert desk.cases(stranger.customer_id) == {}
+
+    def test_a_case_is_not_linked_to_a_deleted_customer(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        case = crm.open_case(UNLINKED, new_case(), key=key())
+        desk.delete_customer(customer.customer_id)
+
+        with pytest.raises(VendorError):
+            crm.link_case(case.case_id, customer.customer_id)
+
+        assert set(desk.cases(UNLINKED)) == {case.case_id}
+
+    def test_a_case_that_is_not_there_is_not_linked(self, crm: CrmConnector, customer: Customer) -> None:
+        with pytest.raises(VendorError) as raised:
+            crm.link_case("no-such-case", customer.customer_id)
+
+        assert raised.value.code == "not-found"
+
+    def test_work_that_knows_the_case_as_unlinked_finds_it_at_its_customer(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        opened, appended = key(), key()
+        case = crm.open_case(UNLINKED, new_case(), key=opened)
+        crm.append_to_case(UNLINKED, case.case_id, "before", key=appended, active_within=WEEK)
+        crm.link_case(case.case_id, customer.customer_id)
+
+        again = crm.open_case(UNLINKED, new_case(), key=opened)
+        repeat = crm.append_to_case(UNLINKED, case.case_id, "before", key=appended, active_within=WEEK)
+        later = crm.append_to_case(UNLINKED, case.case_id, "after", key=key(), active_within=WEEK)
+
+        for known in (again, repeat, later):
+            assert known is not None
+            assert (known.customer_id, known.case_id) == (customer.customer_id, case.case_id)
+        assert sorted(desk.followups(customer.customer_id, case.case_id)) == ["after", "before"]
+        assert desk.cases(UNLINKED) == {}
+
+
+def _only(crm: CrmConnector, community: str, author_id: str) -> str | None:
+    match = crm.find_customers_by_profile(community, author_id, key="k")
+    assert len(match.customers) <= 1
+    return match.only.customer_id if match.only else None

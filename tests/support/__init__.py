@@ -1,0 +1,1 @@
+"""What several tests need: mocked tables, factories, faults."""

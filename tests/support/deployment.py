@@ -1,0 +1,207 @@
+"""The bundle in a mocked account: its tables, its queues, and its steps called as AWS calls them.
+
+A test sends HTTP calls through the authorizer and the step that has the route, runs the queues dry, and
+lets the sweeper look. Nothing is patched: the code under test is the code that is deployed.
+"""
+
+import base64
+import importlib
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from switchboard import aws, config, connectors, partners, work
+from switchboard.api import Api, matches
+from switchboard.settings import store
+from tests.support.tables import mocked_aws
+
+ADMIN_KEY = "the-admin-key-of-the-tests-0123456789abcdefghijkl"
+QUEUES = {"SOCIAL_POST_QUEUE_URL": "social_case"}
+"""Each work queue's variable, and the step that takes from it."""
+
+STEPS = ("social_intake", "operations")
+"""The steps behind the API; a path that no other has is the last one's, as in the template."""
+
+
+@dataclass
+class Context(SimpleNamespace):
+    """What Lambda hands to a function beside the event."""
+
+    function_name: str = "test"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:test"
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    remaining: int = 30_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass
+class Deployment:
+    """The deployed bundle."""
+
+    queue_urls: dict[str, str]
+    receive_count: dict[str, int] = field(default_factory=dict)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        key: str | None = ADMIN_KEY,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        raw: bytes | None = None,
+    ) -> Reply:
+        """One HTTP call: the authorizer first, as API Gateway does, then the step."""
+        sent = {"Content-Type": "application/json"} if body is not None or raw is not None else {}
+        sent |= headers or {}
+        if key is not None:
+            sent["x-api-key"] = key
+        content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        event: dict[str, Any] = {
+            "httpMethod": method,
+            "path": path,
+            "headers": sent,
+            "queryStringParameters": query,
+            "multiValueQueryStringParameters": {name: [value] for name, value in (query or {}).items()},
+            "requestContext": {"path": f"/v1{path}", "httpMethod": method, "resourcePath": path},
+            "body": base64.b64encode(content).decode() if content else None,
+            "isBase64Encoded": bool(content),
+        }
+        step = _step_of(path)
+        if _needs_key(step, method, path):
+            context = self._authorize(event, sent)
+            if context is None:
+                return Reply(401 if key is None else 403, {}, "{}")
+            event["requestContext"]["authorizer"] = context
+        answer = importlib.import_module(f"functions.{step}.app").lambda_handler(event, Context())
+        many = {name: values[0] for name, values in answer.get("multiValueHeaders", {}).items()}
+        return Reply(answer["statusCode"], many | answer.get("headers", {}), answer.get("body") or "")
+
+    def _authorize(self, event: dict[str, Any], headers: dict[str, str]) -> dict[str, str] | None:
+        if "x-api-key" not in headers:
+            return None
+        from functions.authorizer.app import lambda_handler
+
+        arn = f"arn:aws:execute-api:us-east-1:123456789012:api/v1/{event['httpMethod']}{event['path']}"
+        answer = lambda_handler({"headers": headers, "methodArn": arn}, Context())  # type: ignore[arg-type]
+        allowed = answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
+        context: dict[str, str] = answer["context"]
+        return context if allowed else None
+
+    def partner(self, *scopes: str) -> str:
+        """The API key of a new partner."""
+        return partners.create("a partner", scopes).api_key
+
+    def run_queues(self) -> int:
+        """Hand every waiting message to its step, batch by batch; returns how many were taken."""
+        taken = 0
+        for variable, step in QUEUES.items():
+            while batch := self._receive(variable):
+                taken += len(batch)
+                self._work_on(variable, step, batch)
+        return taken
+
+    def _receive(self, variable: str) -> list[Any]:
+        answer = aws.sqs().receive_message(
+            QueueUrl=self.queue_urls[variable], MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
+        )
+        return answer.get("Messages", [])
+
+    def _work_on(self, variable: str, step: str, batch: list[Any]) -> None:
+        records = [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": message["Attributes"],
+                "eventSource": "aws:sqs",
+                "eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{variable}.fifo",
+            }
+            for message in batch
+        ]
+        handler = importlib.import_module(f"functions.{step}.app").lambda_handler
+        answer = handler({"Records": records}, Context())
+        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        for message in batch:
+            if message["MessageId"] not in failed:
+                aws.sqs().delete_message(
+                    QueueUrl=self.queue_urls[variable], ReceiptHandle=message["ReceiptHandle"]
+                )
+
+    def sweep(self) -> None:
+        """Let the sweeper look once."""
+        from functions.sweeper.app import lambda_handler
+
+        lambda_handler({}, Context())  # type: ignore[arg-type]
+
+
+def _step_of(path: str) -> str:
+    for step in STEPS:
+        api: Api = importlib.import_module(f"functions.{step}.app").api
+        if any(matches(route.path, path) for route in api.routes):
+            return step
+    return STEPS[-1]
+
+
+def _needs_key(step: str, method: str, path: str) -> bool:
+    api: Api = importlib.import_module(f"functions.{step}.app").api
+    return not any(
+        route.scope is None and route.method == method and matches(route.path, path) for route in api.routes
+    )
+
+
+def forget_everything() -> None:
+    """What a new process does not have: clients, settings, secrets, connectors."""
+    aws.forget_clients()
+    config.forget()
+    store.forget()
+    partners.forget()
+    work.ledger.cache_clear()
+    connectors.crm.cache_clear()
+
+
+@contextmanager
+def deployed() -> Iterator[Deployment]:
+    """A fresh account with the bundle in it."""
+    with mocked_aws(), pytest.MonkeyPatch.context() as patch:
+        forget_everything()
+        patch.setattr(config, "STALENESS", 0.0)
+        patch.setenv("CRM_CONNECTOR", "builtin")
+        patch.setenv("STAGE", "test")
+        secret = aws.secretsmanager().create_secret(
+            Name="admin", SecretString=json.dumps({"keyId": "admin", "apiKey": ADMIN_KEY})
+        )
+        patch.setenv("ADMIN_KEY_SECRET_ARN", secret["ARN"])
+        urls = {}
+        for variable in QUEUES:
+            queue = aws.sqs().create_queue(
+                QueueName=f"{variable.lower()}.fifo",
+                Attributes={"FifoQueue": "true", "VisibilityTimeout": "180"},
+            )
+            urls[variable] = queue["QueueUrl"]
+            patch.setenv(variable, queue["QueueUrl"])
+        yield Deployment(urls)
+        forget_everything()

@@ -1,0 +1,72 @@
+"""A worker that dies at a chosen request to DynamoDB, and a DynamoDB that is busy."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from switchboard.aws import dynamodb
+
+
+class Killed(BaseException):
+    """The worker is gone; nothing in the code under test may catch this."""
+
+
+@contextmanager
+def killed_at(request: int, *, after: bool) -> Iterator[None]:
+    """Raise Killed at the given request, counted from 0: before it is sent, or `after` it took effect."""
+    seen = 0
+
+    def count(**_: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == request + 1:
+            raise Killed
+
+    event = f"{'after' if after else 'before'}-call.dynamodb"
+    events = dynamodb().meta.events
+    events.register(event, count)
+    try:
+        yield
+    finally:
+        events.unregister(event, count)
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """The operations that were sent to DynamoDB, in order."""
+    operations: list[str] = []
+
+    def count(model: Any, **_: Any) -> None:
+        operations.append(model.name)
+
+    events = dynamodb().meta.events
+    events.register("before-call.dynamodb", count)
+    try:
+        yield operations
+    finally:
+        events.unregister("before-call.dynamodb", count)
+
+
+@contextmanager
+def contended(operation: str, *, times: int) -> Iterator[None]:
+    """The next `times` calls of `operation` meet somebody else's transaction."""
+    left = times
+    cancelled = operation == "TransactWriteItems"
+    code = "TransactionCanceledException" if cancelled else "TransactionConflictException"
+    answer: dict[str, Any] = {"Error": {"Code": code, "Message": "busy"}, "ResponseMetadata": {}}
+    if cancelled:
+        answer["CancellationReasons"] = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+
+    def refuse(**_: Any) -> tuple[SimpleNamespace, dict[str, Any]] | None:
+        nonlocal left
+        left -= 1
+        return (SimpleNamespace(status_code=400), answer) if left >= 0 else None
+
+    events: Any = dynamodb().meta.events  # the stubs know no handler that answers in the service's place
+    event = f"before-call.dynamodb.{operation}"
+    events.register(event, refuse)
+    try:
+        yield
+    finally:
+        events.unregister(event, refuse)
