@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from switchboard import aws, config, connectors, partners, work
+from switchboard import aws, config, connectors, partners, secrets, work
 from switchboard.api import Api, matches
 from switchboard.settings import store
 from tests.support.tables import mocked_aws
@@ -178,6 +178,7 @@ def forget_everything() -> None:
     aws.forget_clients()
     config.forget()
     store.forget()
+    secrets.clear()
     partners.forget()
     work.ledger.cache_clear()
     connectors.crm.cache_clear()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from botocore.config import Config
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
@@ -36,6 +37,14 @@ def sqs() -> "SQSClient":
 
 
 @cache
+def eventbridge() -> "EventBridgeClient":
+    """The process's EventBridge client."""
+    import boto3
+
+    return boto3.client("events", config=_config())
+
+
+@cache
 def secretsmanager() -> "SecretsManagerClient":
     """The process's Secrets Manager client."""
     import boto3
@@ -45,5 +54,5 @@ def secretsmanager() -> "SecretsManagerClient":
 
 def forget_clients() -> None:
     """Drop the clients, so that a test's next call makes them in its own (mocked) account."""
-    for client in (dynamodb, sqs, secretsmanager):
+    for client in (dynamodb, sqs, eventbridge, secretsmanager):
         client.cache_clear()

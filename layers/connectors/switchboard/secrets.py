@@ -2,7 +2,7 @@
 
 A secret is a JSON object with `baseUrl` and the vendor's credentials. It is kept for five minutes in each
 process, so a rotated credential is seen by itself; `connector_secret(name, refresh=True)` reads it at once
-(after a vendor's 401), `clear()` forgets all of them (POST /settings/reload).
+(after a vendor's 401), and a new epoch of `config` forgets it in every process (POST /settings/reload).
 """
 
 import json
@@ -10,14 +10,11 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from switchboard import config
+from switchboard.aws import secretsmanager
 from switchboard.errors import SwitchboardError
-
-if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 CACHE_SECONDS = 300.0
 
@@ -79,7 +76,8 @@ class Secret:
         return f"Secret({self.name!r}, keys={sorted(self._values)})"
 
 
-_cache: dict[str, tuple[float, Secret]] = {}
+_cache: dict[str, tuple[float, int, Secret]] = {}
+"""By ARN: until when it is kept, the epoch in which it was read, the secret."""
 
 
 def connector_secret(
@@ -101,8 +99,9 @@ def connector_secret(
     if not arn:
         raise SwitchboardError("not-configured", f"{variable} is not set.")
     kept = _cache.get(arn)
-    if kept is not None and not refresh and clock() < kept[0]:
-        return kept[1]
+    epoch = config.epoch()
+    if kept is not None and not refresh and clock() < kept[0] and epoch == kept[1]:
+        return kept[2]
     try:
         text = _read(name, arn)
     except SwitchboardError as error:
@@ -112,32 +111,22 @@ def connector_secret(
         if kept is None:
             raise
         # Secrets Manager is away: the last known credentials most likely still work.
-        return kept[1]
+        return kept[2]
     secret = _parse(name, text)
-    _cache[arn] = (clock() + CACHE_SECONDS, secret)
+    _cache[arn] = (clock() + CACHE_SECONDS, epoch, secret)
     return secret
 
 
 def clear() -> None:
-    """Forgets all secrets: the next use of each reads it again."""
+    """Forget what this process has cached."""
     _cache.clear()
-
-
-@cache
-def _client() -> "SecretsManagerClient":
-    import boto3
-    from botocore.config import Config
-
-    # A connector's call waits for this, and its caller waits for the call: at most about 6 s.
-    config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
-    return boto3.client("secretsmanager", config=config)
 
 
 def _read(name: str, arn: str) -> str:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        answer = _client().get_secret_value(SecretId=arn)
+        answer = secretsmanager().get_secret_value(SecretId=arn)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
         if code in _NOT_THERE:

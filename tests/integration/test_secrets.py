@@ -8,11 +8,11 @@ from functools import cache
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from moto import mock_aws
 
-from switchboard import secrets
+from switchboard import config, secrets
 from switchboard.errors import SwitchboardError
 from switchboard.secrets import Secret, connector_secret
+from tests.support.tables import mocked_aws
 
 VALUES = {
     "baseUrl": "https://siebel.example/siebel/v1.0/",
@@ -32,18 +32,13 @@ class Clock:
 
 
 @pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+def aws() -> Iterator[None]:
     secrets.clear()
-    secrets._client.cache_clear()
-    with mock_aws():
+    config.forget()
+    with mocked_aws():
         yield
     secrets.clear()
-    secrets._client.cache_clear()
+    config.forget()
 
 
 @pytest.fixture
@@ -205,7 +200,7 @@ def test_while_secrets_manager_is_away_the_last_known_secret_serves(
         def get_secret_value(self, **_: object) -> object:
             raise failure
 
-    monkeypatch.setattr(secrets, "_client", cache(Away))
+    monkeypatch.setattr(secrets, "secretsmanager", cache(Away))
     assert connector_secret("siebel", refresh=True) == before
 
     secrets.clear()
