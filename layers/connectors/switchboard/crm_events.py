@@ -69,14 +69,8 @@ class CrmEvent(ApiModel):
 
 def new_event(object: CrmObject, event: CrmEventName, *, origin: str, **ids_of_it: str) -> CrmEvent:  # noqa: A002
     """An event that happens now."""
-    return CrmEvent(
-        event_id=ids.fresh("evt"),
-        object=object,
-        event=event,
-        origin=origin,
-        occurred_at=clock.timestamp(),
-        **ids_of_it,
-    )
+    facts = {"object": object, "event": event, "origin": origin, "occurred_at": clock.timestamp()}
+    return CrmEvent.model_validate(facts | {"event_id": ids.fresh("evt")} | ids_of_it)
 
 
 class NotPublished(Exception):
