@@ -4,11 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from switchboard import ledger, queues, work
-from switchboard.aws import dynamodb
+from switchboard import config, ledger, queues
 from switchboard.connectors import crm
 from switchboard.connectors.builtin_crm import BuiltinCrm, RecordRef
-from tests.support import factories
+from tests.support import factories, faults
 from tests.support.deployment import Deployment
 
 
@@ -206,24 +205,87 @@ def test_two_customers_that_match_leave_the_link_to_a_person(deployment: Deploym
     assert settled["candidates"] is None
 
 
+def test_a_post_is_at_most_six_requests_to_dynamodb(deployment: Deployment) -> None:
+    push(deployment, authorId="warm")  # whatever a process reads once is cached now
+    deployment.patch.setattr(config, "STALENESS", 3600.0)
+    key = deployment.partner("social:write")
+    for fields in [{"authorId": "new", "authorName": "jane"}] * 2:
+        with faults.counted() as requests:
+            deployment.call("POST", "/social/posts", factories.post(**fields), key=key)
+            requests.remove("GetItem")  # the authorizer's, which API Gateway keeps for five minutes
+            deployment.run_queues()
+        assert len(requests) <= 6, requests
+
+
+class TestKilledWorker:
+    """The worker dies before or after each of its requests; the message, or the sweeper, brings it back."""
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize("request_number", range(4))
+    def test_while_a_new_author_gets_a_case(
+        self, deployment: Deployment, request_number: int, after: bool
+    ) -> None:
+        push(deployment, authorId="warm")
+        deployment.patch.setattr(config, "STALENESS", 3600.0)
+        post_id = self.die(deployment, factories.post(authorId="new"), request_number, after=after)
+
+        found = state(deployment, post_id)
+        assert found["status"] == "synced"
+        assert found["customerCreated"] is True
+        assert found["caseCreated"] is True
+        again = push(deployment, authorId="new")
+        assert state(deployment, again)["customerId"] == found["customerId"]
+        assert cases_of(found["customerId"]) == {found["caseId"], state(deployment, again)["caseId"]}
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize("request_number", range(4))
+    def test_while_a_reply_joins_a_case(
+        self, deployment: Deployment, request_number: int, after: bool
+    ) -> None:
+        first = push(deployment, uniqueId="1", authorId="a")
+        deployment.patch.setattr(config, "STALENESS", 3600.0)
+        reply = factories.post(uniqueId="2", authorId="a", parentId="1")
+        post_id = self.die(deployment, reply, request_number, after=after)
+
+        found = state(deployment, post_id)
+        assert (found["status"], found["caseId"]) == ("synced", state(deployment, first)["caseId"])
+        case = RecordRef(str(found["customerId"]), case_id=str(found["caseId"]))
+        assert len(builtin().records.parts("followup", case.account_id, case.case_id).items) == 1
+        assert len(cases_of(found["customerId"])) == 1
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    def test_while_it_accepts(self, deployment: Deployment, after: bool) -> None:
+        post = factories.post()
+        deployment.call("GET", "/social/posts/none")
+        deployment.patch.setattr(config, "STALENESS", 3600.0)
+        deployment.call("POST", "/social/posts", factories.post(authorId="warm"))
+        deployment.run_queues()
+        with pytest.raises(faults.Killed), faults.killed_at(0, after=after):
+            deployment.call("POST", "/social/posts", post)
+        reply = deployment.call("POST", "/social/posts", post)
+        assert reply.status == (200 if after else 202)
+        deployment.pass_time(timedelta(minutes=10))
+        deployment.sweep()
+        deployment.run_queues()
+        assert state(deployment, reply.json["postId"])["status"] == "synced"
+
+    @staticmethod
+    def die(deployment: Deployment, post: dict[str, object], request_number: int, *, after: bool) -> str:
+        post_id: str = deployment.call("POST", "/social/posts", post).json["postId"]
+        with pytest.raises(faults.Killed), faults.killed_at(request_number, after=after):
+            deployment.run_queues()
+        deployment.pass_time(timedelta(minutes=10))
+        deployment.sweep()
+        deployment.run_queues()
+        return post_id
+
+
+def cases_of(customer_id: object) -> set[object]:
+    page = builtin().records.parts("case", str(customer_id))
+    return {case["caseId"] for case in page.items}
+
+
 def builtin() -> BuiltinCrm:
     held = crm()
     assert isinstance(held, BuiltinCrm)
     return held
-
-
-def test_a_post_is_at_most_six_requests_to_dynamodb(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    push(deployment, authorId="warm")  # settings and the admin key are cached now
-    monkeypatch.setattr("switchboard.config.STALENESS", 3600.0)
-    counted: list[str] = []
-    dynamodb().meta.events.register("before-call.dynamodb", lambda model, **_: counted.append(model.name))
-    key = deployment.partner("social:write")
-    counted.clear()
-    reply = deployment.call("POST", "/social/posts", factories.post(), key=key)
-    assert reply.status == 202
-    counted.remove("GetItem")  # the authorizer's, which API Gateway keeps for five minutes
-    deployment.run_queues()
-    assert len(counted) <= 6, counted
-    assert work.ledger().get(reply.json["postId"]).status == "synced"  # type: ignore[union-attr]
