@@ -71,6 +71,10 @@ format: setup ## put the sources in the project's format
 typecheck: setup ## check the types
 	@$(PYTHON) -m mypy
 
+.PHONY: openapi
+openapi: setup ## write the OpenAPI document from the code
+	@PYTHONPATH=.:layers/connectors $(PYTHON) -m tools.openapi
+
 .PHONY: requirements
 requirements: setup ## write the layer's requirements.txt from uv.lock
 	@UV=$(UV) $(PYTHON) -m tools.package requirements

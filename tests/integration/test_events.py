@@ -1,0 +1,52 @@
+"""The recorded events of `events/` are what `sam local invoke -e` takes; each is answered as it should be."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.deployment import Context, Deployment
+
+EVENTS = Path(__file__).parents[2] / "events"
+
+
+def invoke(name: str) -> Any:
+    event = json.loads((EVENTS / f"{name}.json").read_text())
+    step = next(
+        folder.name
+        for folder in sorted((EVENTS.parent / "functions").iterdir(), key=lambda one: -len(one.name))
+        if name == folder.name or name.startswith(f"{folder.name}_")
+    )
+    return importlib.import_module(f"functions.{step}.app").lambda_handler(event, Context())
+
+
+@pytest.mark.parametrize("name", ["complaint", "thread", "praise", "filtered", "own"])
+def test_a_recorded_post_is_accepted(deployment: Deployment, name: str) -> None:
+    answer = invoke(f"social_intake_{name}")
+    assert answer["statusCode"] == 202
+    assert answer["multiValueHeaders"]["x-correlation-id"] == [f"recorded-{name}"]
+
+
+def test_a_message_whose_entry_is_gone_is_taken_off_the_queue(deployment: Deployment) -> None:
+    assert invoke("social_case") == {"batchItemFailures": []}
+
+
+def test_a_key_that_nobody_has_is_denied(deployment: Deployment) -> None:
+    [statement] = invoke("authorizer")["policyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+
+
+def test_the_health_is_told(deployment: Deployment) -> None:
+    assert json.loads(invoke("operations_health")["body"])["status"] == "ok"
+
+
+def test_a_sweep_with_nothing_to_do_does_nothing(deployment: Deployment) -> None:
+    assert invoke("sweeper") is None
+
+
+def test_every_event_belongs_to_a_step() -> None:
+    steps = {folder.name for folder in (EVENTS.parent / "functions").iterdir() if folder.is_dir()}
+    for event in EVENTS.glob("*.json"):
+        assert any(event.stem == step or event.stem.startswith(f"{step}_") for step in steps), event.name

@@ -1,0 +1,17 @@
+"""What is made from the code or the lock file, and committed, is what would be made now."""
+
+from pathlib import Path
+
+from tools import openapi, package
+from tools.paths import ROOT
+
+
+def test_the_openapi_document_is_current() -> None:
+    assert openapi.DOCUMENT.read_text() == openapi.render(), "run `make openapi`"
+
+
+def test_the_layers_requirements_are_those_of_the_lock_file(tmp_path: Path) -> None:
+    fresh = tmp_path / "requirements.txt"
+    package.requirements(fresh)
+    committed = (ROOT / "layers" / "connectors" / "requirements.txt").read_text()
+    assert committed == fresh.read_text(), "run `make requirements`"
