@@ -47,6 +47,9 @@ AWS_SERVICES = (
     "sqs",
     "sts",
 )
+UNUSED = ("boto3/data", "boto3/examples", "pydantic/v1")
+OWN_PACKAGES = ("switchboard",)
+
 REQUIREMENTS = ROOT / "layers" / "connectors" / "requirements.txt"
 SOURCES = ("template.yaml", "samconfig.toml", "uv.lock", "functions", "layers", "tools/package.py")
 BUILD_RECORD = LOCAL / "build.json"
@@ -189,7 +192,10 @@ def check_runtime(template: str) -> None:
 
 
 def trim(build_directory: Path) -> None:
-    """Remove from each artifact the botocore models that the project does not use."""
+    """Remove from the layer what no function uses: botocore's other models, boto3's resources, pydantic 1."""
+    for unused in UNUSED:
+        for folder in build_directory.glob(f"*/python/{unused}"):
+            shutil.rmtree(folder)
     for data in build_directory.glob("*/python/botocore/data"):
         for model in data.iterdir():
             if model.is_dir() and model.name not in AWS_SERVICES:
@@ -197,23 +203,40 @@ def trim(build_directory: Path) -> None:
 
 
 def compile_artifacts(build_directory: Path) -> None:
-    """Put byte code beside every source of every artifact.
+    """Put byte code into every artifact, since at run time it can be neither written nor kept.
 
-    The names in it are those of the running function (``/opt``, ``/var/task``), so that the artifact does
-    not depend on where it was built. ``ToolError`` when a source does not compile.
+    Our own sources stay beside theirs, for tracebacks. Of the libraries only the byte code is shipped: that
+    halves the files which a cold start unpacks and looks at. The names in it are those of the running
+    function (``/opt``, ``/var/task``), so that the artifact does not depend on where it was built.
+    ``ToolError`` when a source does not compile.
     """
     for artifact in sorted(path for path in build_directory.iterdir() if path.is_dir()):
-        compiled = compileall.compile_dir(
-            artifact,
-            maxlevels=20,
-            quiet=1,
-            force=True,
-            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-            stripdir=artifact,
-            prependdir="/opt" if (artifact / "python").is_dir() else "/var/task",
-        )
-        if not compiled:
-            raise ToolError(f"a source of {artifact.name} does not compile")
+        libraries = artifact / "python"
+        if libraries.is_dir():
+            for library in libraries.iterdir():
+                _compile(library, "/opt", artifact, sourceless=library.name not in OWN_PACKAGES)
+        else:
+            _compile(artifact, "/var/task", artifact, sourceless=False)
+
+
+def _compile(path: Path, root: str, artifact: Path, *, sourceless: bool) -> None:
+    compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file
+    compiled = path.is_file() and path.suffix != ".py"
+    compiled = compiled or compile_path(
+        str(path),
+        quiet=1,
+        force=True,
+        legacy=sourceless,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        stripdir=str(artifact),
+        prependdir=root,
+    )
+    if not compiled:
+        raise ToolError(f"a source of {artifact.name} does not compile")
+    if sourceless:
+        for source in [path] if path.is_file() else list(path.rglob("*.py")):
+            if source.with_suffix(".pyc").exists():
+                source.unlink()
 
 
 def deploy(config_env: str) -> None:

@@ -11,7 +11,7 @@ from tools import stack as local_stack
 from tools.stack import Stack
 
 # A cold start of a function and of the authorizer before it take seconds on a busy machine.
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 120.0
 HERE = Path(__file__).parent
 
 PartnerClient = Callable[..., httpx.Client]
