@@ -71,9 +71,10 @@ format: setup ## put the sources in the project's format
 typecheck: setup ## check the types
 	@$(PYTHON) -m mypy
 
-.PHONY: openapi
-openapi: setup ## write the OpenAPI document from the code
+.PHONY: docs
+docs: setup ## write what is made from the code: the OpenAPI document, the page of error codes
 	@PYTHONPATH=.:layers/connectors $(PYTHON) -m tools.openapi
+	@PYTHONPATH=.:layers/connectors $(PYTHON) -m tools.errors_page
 
 .PHONY: requirements
 requirements: setup ## write the layer's requirements.txt from uv.lock

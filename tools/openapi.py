@@ -158,7 +158,7 @@ def main() -> int:
     text = render()
     if parser.parse_args().check:
         current = DOCUMENT.exists() and DOCUMENT.read_text() == text
-        print("openapi.json is current" if current else "openapi.json is old: run `make openapi`")
+        print("openapi.json is current" if current else "openapi.json is old: run `make docs`")
         return 0 if current else 1
     DOCUMENT.write_text(text)
     return 0
