@@ -1,0 +1,6 @@
+"""`make bench`: every benchmark, and its table on the terminal."""
+
+from benchmarks import cold_start
+
+if __name__ == "__main__":
+    print(cold_start.table())
