@@ -25,6 +25,7 @@ DOCUMENT = ROOT / "functions" / "operations" / "openapi.json"
 
 _DESCRIPTION = """Connects a CRM with the systems around it. Errors are problem+json (RFC 9457); lists take
 `limit` and `cursor`; POST, PUT and PATCH take `Idempotency-Key`."""
+_HEADERS = {"x-correlation-id": {"schema": {"type": "string"}, "description": "as sent, or made"}}
 _PROBLEMS = {
     400: "Not JSON, or not UTF-8",
     401: "No key",
@@ -54,10 +55,10 @@ def apis() -> Iterator[Api]:
 def document() -> dict[str, Any]:
     """The whole document."""
     routes = sorted((route for api in apis() for route in api.routes), key=lambda route: route.path)
-    models = {model for route in routes for model in (route.body, *route.answers.values()) if model}
+    models = {model for route in routes for model in (*_bodies(route), *route.answers.values()) if model}
     modes: list[tuple[type[BaseModel], Any]] = [(Problem, "serialization")]
     for model in sorted(models, key=lambda model: model.__name__):
-        is_body = any(route.body is model for route in routes)
+        is_body = any(model in _bodies(route) for route in routes)
         modes.append((model, "validation" if is_body else "serialization"))
     refs, schemas = models_json_schema(modes, ref_template="#/components/schemas/{model}")
     by_model: dict[Any, Any] = {model: ref for (model, _), ref in refs.items()}
@@ -95,7 +96,7 @@ def _operation(route: Route, by_model: dict[type[BaseModel], Any]) -> dict[str, 
         "parameters": list(_parameters(route)),
         "responses": {str(status): _answer(model, by_model) for status, model in route.answers.items()},
     }
-    problem = {"content": {PROBLEM: {"schema": by_model[Problem]}}}
+    problem = {"headers": _HEADERS, "content": {PROBLEM: {"schema": by_model[Problem]}}}
     for status in _problems_of(route):
         operation["responses"].setdefault(str(status), {"description": _PROBLEMS[status]} | problem)
     if route.scope is None:
@@ -103,21 +104,28 @@ def _operation(route: Route, by_model: dict[type[BaseModel], Any]) -> dict[str, 
     else:
         operation["x-scope"] = route.scope
         operation["description"] += f"\n\nScope: `{route.scope}`."
-    if route.body is not None:
-        schema = by_model[route.body]
+    if bodies := _bodies(route):
+        schemas = [by_model[model] for model in bodies]
+        schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
 
 
+def _bodies(route: Route) -> list[type[BaseModel]]:
+    if route.body is not None:
+        return [route.body]
+    return list(route.raw_body()) if route.raw_body else []
+
+
 def _problems_of(route: Route) -> list[int]:
     """Every problem that the route can answer with."""
-    problems = {400, 413, 500}
+    problems = {400, 405, 413, 500, 503}
     if route.scope is not None:
         problems |= {401, 403, 429}
     if "{" in route.path:
         problems |= {404}
     if route.method != "GET":
-        problems |= {409, 415, 422, 502, 503}
+        problems |= {409, 415, 422, 502}
     if route.query is not None:
         problems |= {422}
     return sorted(problems)
@@ -125,9 +133,13 @@ def _problems_of(route: Route) -> list[int]:
 
 def _answer(model: type[BaseModel] | None, by_model: dict[type[BaseModel], Any]) -> dict[str, Any]:
     if model is None:
-        return {"description": "Done"}
+        return {"description": "Done", "headers": _HEADERS}
     title = (inspect.getdoc(model) or model.__name__).split("\n", 1)[0]
-    return {"description": title, "content": {"application/json": {"schema": by_model[model]}}}
+    return {
+        "description": title,
+        "headers": _HEADERS,
+        "content": {"application/json": {"schema": by_model[model]}},
+    }
 
 
 def _parameters(route: Route) -> Iterator[dict[str, Any]]:

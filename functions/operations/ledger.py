@@ -1,24 +1,23 @@
 """/ledger: where every piece of work stands, why it failed, and putting it right."""
 
 from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from heapq import merge
+from datetime import timedelta
 from itertools import islice
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
-from switchboard import clock, cursors, partners, queues, work
+from switchboard import clock, cursors, queues, work
 from switchboard.api import Answer, Api, Call
 from switchboard.dynamo import ConditionFailed, Item
-from switchboard.errors import SwitchboardError, lookup
-from switchboard.ledger import FAILED, STATUSES, Entry
-from switchboard.models import ApiModel, PageOf, PageQuery
+from switchboard.errors import SwitchboardError
+from switchboard.ledger import FAILED, STATUSES, Entry, action_for
+from switchboard.models import ApiModel, Moment, PageOf, PageQuery
 
 api = Api("ledger")
 
 _LOOK_BACK = timedelta(days=90)
+_POSITION = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z#led_\w{26}"
 _EXAMINED = 2000
 """Entries that one request looks through for its filter before it hands over a cursor."""
 
@@ -30,13 +29,13 @@ def _known_status(status: str) -> str:
 
 
 class LedgerQuery(PageQuery):
-    """The filters of the ledger. `since` is about when the work came in; 90 days back when left out."""
+    """The filters of the ledger. `since`: when the work came in, 90 days back when left out, 400 at most."""
 
     flow: str | None = None
     status: Annotated[str, AfterValidator(_known_status)] | None = None
     code: str | None = None
     customer_id: str | None = None
-    since: AwareDatetime | None = None
+    since: Moment | None = None
 
 
 class LedgerEntry(ApiModel):
@@ -94,9 +93,8 @@ _SHARED = (
 
 
 def _listed(item: Item) -> LedgerEntry:
-    code = item.get("code")
     known = {name: item[name] for name in _SHARED if name in item}
-    return LedgerEntry.model_validate(known | {"action": lookup(code).action if code else None})
+    return LedgerEntry.model_validate(known | {"action": action_for(item.get("code"))})
 
 
 def _in_full(entry: Entry) -> LedgerEntryInFull:
@@ -127,25 +125,17 @@ def _visible(call: Call, ledger_id: str) -> Entry:
     return entry
 
 
-def _newest_first(call: Call, query: LedgerQuery, before: str) -> Iterator[Item]:
-    since = clock.rfc3339(query.since or clock.now() - _LOOK_BACK)
-    whose = [call.caller.partner_id]
-    if call.caller.is_admin:
-        whose = [partners.ADMIN, *(partner["sk"] for partner in partners.everyone())]
-    found = [work.ledger().recent(partner_id, before=before, since=since) for partner_id in whose]
-    return merge(*found, key=lambda item: str(item["recentAt"]), reverse=True)
-
-
 @api.get("/ledger", scope="ledger:read", answers={200: PageOf[LedgerEntry]})
 def list_entries(call: Call, query: LedgerQuery) -> Answer:
     """Pieces of work, the newest first, without their history."""
     wanted = {"flow": query.flow, "status": query.status, "code": query.code, "customerId": query.customer_id}
     filters = {name: value for name, value in wanted.items() if value is not None}
-    position = cursors.decode(query.cursor, "before")
-    before = position["before"] if position else clock.rfc3339(datetime.now(UTC) + timedelta(seconds=1))
+    before = cursors.decode(query.cursor, _POSITION) or clock.timestamp(timedelta(seconds=1))
+    since = clock.rfc3339(query.since or clock.now() - _LOOK_BACK)
+    whose = None if call.caller.is_admin else call.caller.partner_id
     page: list[LedgerEntry] = []
     seen = 0
-    for item in islice(_newest_first(call, query, before), _EXAMINED):
+    for item in islice(work.ledger().recent(whose, before=before, since=since), _EXAMINED):
         seen += 1
         before = item["recentAt"]
         if all(item.get(name) == value for name, value in filters.items()):
@@ -153,9 +143,7 @@ def list_entries(call: Call, query: LedgerQuery) -> Answer:
             if len(page) == query.limit:
                 break
     more = len(page) == query.limit or seen == _EXAMINED
-    return Answer(
-        200, PageOf[LedgerEntry](items=page, next=cursors.encode({"before": before}) if more else None)
-    )
+    return Answer(200, PageOf[LedgerEntry](items=page, next=cursors.encode(before) if more else None))
 
 
 @api.get("/ledger/summary", scope="ledger:read", answers={200: Summary})
@@ -170,7 +158,7 @@ def summarise(call: Call) -> Answer:
             samples.setdefault(cause, item["ledgerId"])
     groups = [
         FailureGroup(
-            flow=flow, code=code, action=lookup(code).action, count=number, sample=samples[flow, code]
+            flow=flow, code=code, action=action_for(code) or "", count=number, sample=samples[flow, code]
         )
         for (flow, code), number in counts.most_common()
     ]

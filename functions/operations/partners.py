@@ -26,7 +26,7 @@ class NewPartner(ApiModel):
     """A partner to be."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(partners.SCOPES))]
+    scopes: Annotated[list[Scope], Field(max_length=len(partners.SCOPES))]
 
 
 class PartnerKey(ApiModel):
@@ -67,8 +67,7 @@ def create_partner(call: Call, body: NewPartner) -> Answer:
 @api.get("/partners", scope="admin", answers={200: PageOf[Partner]})
 def list_partners(call: Call, query: PageQuery) -> Answer:
     """All partners, the oldest first."""
-    start = cursors.decode(query.cursor, "pk", "sk")
-    items, next_key = partners.page(limit=query.limit, start=start)
+    items, last = partners.page(limit=query.limit, after=cursors.decode(query.cursor, r"prt_\w{26}"))
     listed = [
         Partner(
             partner_id=item["sk"],
@@ -79,7 +78,7 @@ def list_partners(call: Call, query: PageQuery) -> Answer:
         )
         for item in items
     ]
-    return Answer(200, PageOf[Partner](items=listed, next=cursors.encode(next_key)))
+    return Answer(200, PageOf[Partner](items=listed, next=cursors.encode(last)))
 
 
 @api.delete("/partners/{partnerId}", scope="admin", answers={204: None})

@@ -25,9 +25,10 @@ class StoredSettings(ApiModel):
 
 
 class SettingsVersion(ApiModel):
-    """One version of an area, without its content."""
+    """One version of an area."""
 
     version: int
+    settings: dict[str, Any]
     updated_at: str
     updated_by: str
 
@@ -35,7 +36,7 @@ class SettingsVersion(ApiModel):
 class Rollback(ApiModel):
     """Which version shall be in force again."""
 
-    version: int = Field(ge=0)
+    version: int = Field(ge=0, lt=10**8)
 
 
 class Reloaded(ApiModel):
@@ -69,7 +70,7 @@ def read_settings(call: Call, area: str) -> Answer:
     return _answer(store.read(area, _model(area)))
 
 
-@api.put("/settings/{area}", scope="admin", answers={200: StoredSettings})
+@api.put("/settings/{area}", scope="admin", answers={200: StoredSettings}, raw_body=lambda: areas().values())
 def write_settings(call: Call, area: str) -> Answer:
     """Replace an area's settings; what breaks a rule is refused with pointers, and nothing changes."""
     settings = parse_body(_model(area), call.raw_body, call.headers)
@@ -80,12 +81,17 @@ def write_settings(call: Call, area: str) -> Answer:
 def list_versions(call: Call, area: str, query: PageQuery) -> Answer:
     """Every version that was ever in force, the newest first."""
     _model(area)
-    page = store.versions(area, limit=query.limit, start=cursors.decode(query.cursor, "pk", "sk"))
+    page, last = store.versions(area, limit=query.limit, before=cursors.decode(query.cursor, r"\d{8}"))
     listed = [
-        SettingsVersion(version=item["version"], updated_at=item["updatedAt"], updated_by=item["updatedBy"])
-        for item in page.items
+        SettingsVersion(
+            version=item["version"],
+            settings=json.loads(item["settings"]),
+            updated_at=item["updatedAt"],
+            updated_by=item["updatedBy"],
+        )
+        for item in page
     ]
-    return Answer(200, PageOf[SettingsVersion](items=listed, next=cursors.encode(page.next_key)))
+    return Answer(200, PageOf[SettingsVersion](items=listed, next=cursors.encode(last)))
 
 
 @api.post("/settings/{area}/rollback", scope="admin", answers={200: StoredSettings})

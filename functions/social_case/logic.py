@@ -1,8 +1,9 @@
 """What a post becomes: its subject, its conversation, and who gets the case."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from switchboard.crm import NewCase
+from switchboard.crm import UNLINKED, NewCase
 from switchboard.ledger import UNFINISHED, Entry
 from switchboard.matching import mentions, same, share, speaks
 from switchboard.settings.social import AssignmentRule, When
@@ -17,34 +18,48 @@ class Conversation:
 
     Attributes:
         root: names the thread: the network's id of its first post, as far as we know it.
-        case: (customer id, case id) of the parent post's case, when the parent was pushed to us.
+        case: (owner, case id) of the parent post's case, when the parent was pushed to us.
         assigned_to: who has that case.
-        may_have_case: whether another post may have opened a case for this thread already.
     """
 
     root: str
     case: tuple[str, str] | None = None
     assigned_to: str | None = None
-    may_have_case: bool = False
 
-    def case_of(self, customer_id: str) -> str | None:
-        """The parent post's case, when it is this customer's."""
-        return self.case[1] if self.case and self.case[0] == customer_id else None
+    def case_of(self, owner: str) -> str | None:
+        """The parent post's case, when it is this customer's (or `UNLINKED`, like this one's will be)."""
+        return self.case[1] if self.case and self.case[0] == owner else None
 
 
-def conversation(post: Post, parent: Entry | None) -> Conversation:
-    """A reply belongs to its parent's thread, whoever wrote the parent; any other post starts one."""
-    if post.parent_id is None:
-        return Conversation(post.unique_id)
-    if parent is None:
-        return Conversation(post.parent_id, may_have_case=True)
-    root = parent.result.get("conversation") or parent.payload.get("parentId") or post.parent_id
+def conversation(post: Post, ancestors: list[Entry]) -> Conversation:
+    """A reply belongs to its parent's thread, whoever wrote the parent; any other post starts one.
+
+    Args:
+        post: the post.
+        ancestors: its parent, the parent's parent and so on, as far as they were pushed to us.
+    """
+    if not ancestors:
+        return Conversation(parent_of(post) or post.unique_id)
+    parent, eldest = ancestors[0], ancestors[-1]
+    root = eldest.result.get("conversation") or eldest.payload.get("parentId") or eldest.payload["uniqueId"]
     case_id = parent.result.get("caseId")
-    case = (parent.customer_id, case_id) if parent.customer_id and case_id else None
-    return Conversation(root, case, parent.result.get("assignedTo"), may_have_case=True)
+    case = (parent.customer_id or UNLINKED, case_id) if case_id else None
+    return Conversation(root, case, parent.result.get("assignedTo"))
 
 
-def new_case(post: Post, thread: Conversation, rules: list[AssignmentRule]) -> NewCase:
+def parent_of(post: Post) -> str | None:
+    """The post that this one answers; some platforms name a thread's first post its own parent."""
+    return None if post.parent_id == post.unique_id else post.parent_id
+
+
+def next_ancestor(entry: Entry) -> str | None:
+    """Whom to look up after this ancestor; None where the thread is known, or begins."""
+    return None if entry.result.get("conversation") else entry.payload.get("parentId")
+
+
+def new_case(
+    post: Post, thread: Conversation, rules: list[AssignmentRule], candidates: Sequence[str] = ()
+) -> NewCase:
     """The case that the post opens when there is none to join."""
     return NewCase(
         subject=subject(post),
@@ -52,15 +67,19 @@ def new_case(post: Post, thread: Conversation, rules: list[AssignmentRule]) -> N
         channel=post.community,
         conversation=thread.root,
         assigned_to=assignee(post, rules),
+        candidates=tuple(candidates),
     )
 
 
-def must_wait_for(parent: Entry | None, post: Post) -> bool:
-    """Whether the author's earlier post is still to be done: its case must be there before this one joins."""
+def must_wait_for(parent: Entry, entry: Entry) -> bool:
+    """Whether the author's earlier post is still to be done: its case must be there before this one joins.
+
+    Only for a post that came in earlier, so that posts which name each other do not wait for ever.
+    """
     return (
-        parent is not None
-        and parent.status in UNFINISHED
-        and parent.payload.get("authorId") == post.author_id
+        parent.status in UNFINISHED
+        and parent.created_at < entry.created_at
+        and parent.payload.get("authorId") == entry.payload.get("authorId")
     )
 
 

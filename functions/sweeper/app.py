@@ -5,12 +5,14 @@ The queues are the fast path; this is why nothing that was accepted can be lost.
 
 from collections import Counter
 from datetime import timedelta
+from itertools import chain, zip_longest
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.sweeper.logic import next_look, verdict
-from switchboard import observability, queues, work
+from switchboard import clock, observability, queues, work
 from switchboard.dynamo import ConditionFailed
 from switchboard.ledger import UNFINISHED, Entry
 
@@ -21,10 +23,12 @@ _RESERVE = timedelta(seconds=5)
 def sweep(has_time: work.Deadline) -> Counter[str]:
     """Look after every entry whose time has come; what does not fit into this minute comes in the next."""
     done: Counter[str] = Counter()
-    for status in UNFINISHED:
-        for entry in work.ledger().due(status, limit=_PER_SHARD):
-            if not has_time():
-                return done
+    # One of each state in turn, so that a flood of one does not starve the others.
+    turns = zip_longest(*(work.ledger().due(status, limit=_PER_SHARD) for status in UNFINISHED))
+    for entry in chain.from_iterable(turns):
+        if not has_time():
+            break
+        if entry is not None:
             done[_look_after(entry)] += 1
     return done
 
@@ -35,9 +39,13 @@ def _look_after(entry: Entry) -> str:
         if what == "parked":
             work.ledger().park(entry, status="integration_failure", code="worker-lost")
         else:
-            queues.send(work.ledger().postpone(entry, next_look(entry)))
+            queues.send(work.ledger().postpone(entry, next_look(entry, clock.now())))
     except ConditionFailed:
         return "moved on"
+    except (BotoCoreError, ClientError, KeyError):
+        # One entry, or one queue, must not keep the sweeper from the others.
+        observability.logger.exception("could not look after an entry", ledger_id=entry.ledger_id)
+        return "failed"
     return what
 
 

@@ -1,8 +1,9 @@
 """What the sweeper does with an entry whose time has come."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
+from switchboard import clock
 from switchboard.ledger import Entry
 
 MAX_LOST_WORKERS = 5
@@ -19,10 +20,11 @@ def verdict(entry: Entry) -> Verdict:
     if entry.status == "pending":
         return "found lost"
     if entry.status == "in_progress":
-        return "parked" if entry.attempts >= MAX_LOST_WORKERS else "taken over"
+        return "parked" if entry.lost_workers >= MAX_LOST_WORKERS else "taken over"
     return "repeated"
 
 
-def next_look(entry: Entry) -> timedelta:
-    """When to look again if this message, too, leads to nothing; longer each time."""
-    return min(_FIRST_LOOK * (1 << min(entry.attempts, 6)), _LONGEST_LOOK)
+def next_look(entry: Entry, now: datetime) -> timedelta:
+    """When to look again if this message, too, leads to nothing: the longer it has waited, the later."""
+    waited = now - clock.parse(entry.updated_at)
+    return min(max(waited, _FIRST_LOOK), _LONGEST_LOOK)

@@ -392,7 +392,7 @@ class CrmContract:
         crm.open_case(customer.customer_id, new_case(conversation="c-2"), key=key())
         desk.wait(WEEK - SECOND)
 
-        found = crm.find_open_case(customer.customer_id, "c-1", active_within=WEEK)
+        found = crm.find_open_case(customer.customer_id, "c-1", key="k", active_within=WEEK)
 
         assert found is not None
         assert (found.case_id, found.status, found.created) == (case.case_id, "open", False)
@@ -407,7 +407,7 @@ class CrmContract:
             desk.wait(DAY)
             crm.append_to_case(customer.customer_id, case.case_id, "x", key=key(), active_within=WEEK)
 
-        found = crm.find_open_case(customer.customer_id, "c", active_within=WEEK)
+        found = crm.find_open_case(customer.customer_id, "c", key="k", active_within=WEEK)
 
         assert found is not None
         assert found.case_id == one.case_id
@@ -425,7 +425,7 @@ class CrmContract:
         crm.open_case(customer.customer_id, new_case(conversation=None), key=key())
 
         for conversation in ("stale", "closed", "foreign", "othe", "other2", ""):
-            assert crm.find_open_case(customer.customer_id, conversation, active_within=WEEK) is None
+            assert crm.find_open_case(customer.customer_id, conversation, key="k", active_within=WEEK) is None
 
     def test_the_open_case_is_found_among_many(self, crm: CrmConnector, customer: Customer) -> None:
         description = "x" * 30_000
@@ -434,7 +434,10 @@ class CrmContract:
             crm.open_case(customer.customer_id, case, key=key())
 
         for number in (0, 31, 59):
-            assert crm.find_open_case(customer.customer_id, f"c-{number}", active_within=WEEK) is not None
+            assert (
+                crm.find_open_case(customer.customer_id, f"c-{number}", key="k", active_within=WEEK)
+                is not None
+            )
 
     # A case whose customer a person has to settle
 
@@ -444,7 +447,7 @@ class CrmContract:
 
         assert case.customer_id == UNLINKED
         assert crm.open_case(UNLINKED, new_case(conversation="c"), key=work) == case
-        found = crm.find_open_case(UNLINKED, "c", active_within=WEEK)
+        found = crm.find_open_case(UNLINKED, "c", key="k", active_within=WEEK)
         assert found is not None
         assert found.case_id == case.case_id
         assert crm.append_to_case(UNLINKED, case.case_id, "more", key=key(), active_within=WEEK)
@@ -469,8 +472,8 @@ class CrmContract:
         assert desk.cases(customer.customer_id) == {case.case_id: (asked.subject, asked.description)}
         assert sorted(desk.followups(customer.customer_id, case.case_id)) == bodies
         assert desk.cases(UNLINKED) == {}
-        assert crm.find_open_case(UNLINKED, "c", active_within=WEEK) is None
-        assert crm.find_open_case(customer.customer_id, "c", active_within=WEEK) is not None
+        assert crm.find_open_case(UNLINKED, "c", key="k", active_within=WEEK) is None
+        assert crm.find_open_case(customer.customer_id, "c", key="k", active_within=WEEK) is not None
 
     def test_linking_twice_changes_nothing(self, crm: CrmConnector, desk: Desk, customer: Customer) -> None:
         case = crm.open_case(UNLINKED, new_case(), key=key())

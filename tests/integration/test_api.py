@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from switchboard import cursors
 from tests.support import factories
 from tests.support.deployment import ADMIN_KEY, Deployment, Reply
 
@@ -98,7 +99,7 @@ def test_a_gateway_that_decodes_the_body_does_not_hide_broken_text(deployment: D
 
 def test_no_key_is_401_and_an_unknown_one_is_refused(deployment: Deployment) -> None:
     assert deployment.call("GET", "/partners", key=None).status == 401
-    for key in ("nonsense", "sbk_", "sbk_x_y", "sbk__", "ключ", ADMIN_KEY + "x"):
+    for key in ("nonsense", "sbk_", "sbk_" + "x" * 3000 + "_x", "sbk_x_y", "sbk__", "ключ", ADMIN_KEY + "x"):
         assert deployment.call("GET", "/partners", key=key).status == 403
 
 
@@ -125,7 +126,7 @@ def test_a_deleted_key_and_a_deleted_partner_are_refused(deployment: Deployment)
 
 
 @pytest.mark.parametrize(
-    "body", [{"name": "p", "scopes": ["everything"]}, {"name": "p", "scopes": []}, {"scopes": ["admin"]}]
+    "body", [{"name": "p", "scopes": ["everything"]}, {"name": "", "scopes": []}, {"scopes": ["admin"]}]
 )
 def test_a_bad_partner_is_422(deployment: Deployment, body: object) -> None:
     assert_problem(deployment.call("POST", "/partners", body), 422, "invalid")
@@ -146,10 +147,49 @@ def test_partners_are_listed_page_by_page(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{"limit": "0"}, {"limit": "101"}, {"limit": "x"}, {"cursor": "x"}, {"cursor": "e30"}]
+    "query",
+    [
+        {"limit": "0"},
+        {"limit": "101"},
+        {"limit": "x"},
+        {"cursor": "x"},
+        {"cursor": ""},
+        {"cursor": "e30"},
+        {"cursor": "x" * 5000},
+        {"cursor": cursors.encode("00000001")},
+        {"cursor": cursors.encode("2026-99-99T00:00:00.000Z")},
+        {"cursor": cursors.encode("prt_" + "0" * 3000)},
+    ],
 )
-def test_a_bad_limit_or_cursor_is_422(deployment: Deployment, query: dict[str, str]) -> None:
-    assert_problem(deployment.call("GET", "/partners", query=query), 422, "invalid")
+@pytest.mark.parametrize("path", ["/partners", "/ledger"])
+def test_a_bad_limit_or_cursor_is_422(deployment: Deployment, path: str, query: dict[str, str]) -> None:
+    assert_problem(deployment.call("GET", path, query=query), 422, "invalid")
+
+
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-01"])
+def test_a_time_that_is_none_is_422(deployment: Deployment, since: str) -> None:
+    assert_problem(deployment.call("GET", "/ledger", query={"since": since}), 422, "invalid")
+
+
+@pytest.mark.parametrize("odd", ["x" * 3000, "😀", '"', "a#b", "..", "a b", "%2e%2e"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/social/posts/{}"),
+        ("GET", "/ledger/{}"),
+        ("POST", "/ledger/{}/resubmit"),
+        ("DELETE", "/partners/{}"),
+        ("POST", "/partners/{}/keys"),
+    ],
+)
+def test_an_odd_id_is_404(deployment: Deployment, method: str, path: str, odd: str) -> None:
+    assert_problem(deployment.call(method, path.format(odd)), 404, "not-found")
+
+
+def test_a_body_where_none_belongs_is_refused(deployment: Deployment) -> None:
+    reply = deployment.call("POST", "/ledger/led_x/resubmit", {"data": {"body": "corrected"}})
+    assert_problem(reply, 422, "invalid")
+    assert deployment.call("POST", "/settings/reload", {}).status == 200
 
 
 def test_an_unknown_path_is_404_and_a_wrong_method_405(deployment: Deployment) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from switchboard import clock, ledger, work
+from switchboard import aws, clock, ledger, work
 from switchboard.dynamo import ConditionFailed
 from switchboard.errors import AnswerLost, SwitchboardError
 from switchboard.ledger import Accepted, Entry, Ledger
@@ -169,6 +169,48 @@ class TestFailures:
         assert (done.status, done.code, calls) == ("synced", None, [1, 2])
         assert list(book.due("retrying", limit=10)) == []
 
+    def test_a_message_that_was_overtaken_wakes_nothing(self, book: Ledger) -> None:
+        entry = accept(book).entry
+        claimed = claim(book, entry)
+        book.record(claimed, "retrying", code="remote-rate", retry_in=timedelta(hours=1))
+        assert book.claim(entry.ledger_id, lease=LEASE, revision=entry.revision) is None
+        found = book.get(entry.ledger_id)
+        assert found is not None
+        assert book.claim(entry.ledger_id, lease=LEASE, revision=found.revision) is not None
+
+    def test_orderly_repeats_are_not_taken_for_lost_workers(
+        self, book: Ledger, deployment: Deployment
+    ) -> None:
+        entry = accept(book).entry
+        for _ in range(8):
+            book.record(claim(book, entry), "retrying", code="remote-unavailable", retry_in=timedelta(0))
+        claim(book, entry)
+        deployment.pass_time(timedelta(minutes=2))
+        deployment.sweep()
+        found = book.get(entry.ledger_id)
+        assert found is not None
+        assert (found.status, found.attempts, found.lost_workers) == ("in_progress", 9, 1)
+
+    def test_one_entry_that_cannot_be_sent_keeps_no_other_from_it(
+        self, book: Ledger, deployment: Deployment
+    ) -> None:
+        for number in range(4):
+            book.accept(
+                partner_id="p",
+                flow="flow_without_a_queue" if number == 0 else "social_post",
+                entity=f"e-{number}",
+                payload={},
+                group="g",
+                correlation_id="c",
+            )
+        deployment.pass_time(timedelta(minutes=10))
+        deployment.sweep()
+        answer = aws.sqs().get_queue_attributes(
+            QueueUrl=deployment.queue_urls["SOCIAL_POST_QUEUE_URL"],
+            AttributeNames=["ApproximateNumberOfMessages"],
+        )
+        assert answer["Attributes"]["ApproximateNumberOfMessages"] == "3"
+
     def test_work_that_kills_its_worker_is_parked(self, book: Ledger, deployment: Deployment) -> None:
         entry = accept(book).entry
         for _ in range(5):
@@ -228,6 +270,9 @@ class TestRoutes:
         assert deployment.call("GET", f"/ledger/{post_id}", key=theirs).status == 404
         assert deployment.call("POST", f"/ledger/{post_id}/resubmit", key=theirs).status == 404
         assert deployment.call("GET", "/ledger").json["items"][0]["ledgerId"] == post_id
+        for partner in deployment.call("GET", "/partners").json["items"]:
+            deployment.call("DELETE", f"/partners/{partner['partnerId']}")
+        assert deployment.call("GET", "/ledger").json["items"][0]["ledgerId"] == post_id
 
     def test_done_work_is_neither_repeated_nor_ended(self, deployment: Deployment) -> None:
         post_id = deployment.call("POST", "/social/posts", factories.post()).json["postId"]
@@ -253,6 +298,8 @@ def test_entries_of_two_months_come_in_order(book: Ledger, monkeypatch: pytest.M
         expected.append(accept(book, entity=f"{days}").entry.ledger_id)
     since = clock.rfc3339(real() - timedelta(days=90))
     before = clock.rfc3339(real() + timedelta(seconds=1))
-    found = [item["ledgerId"] for item in book.recent("p", before=before, since=since)]
-    assert found == list(reversed(expected))
+    for partner_id in ("p", None):
+        found = [item["ledgerId"] for item in book.recent(partner_id, before=before, since=since)]
+        assert found == list(reversed(expected))
+    assert list(book.recent(None, before="9999-12", since="0001-01")) != []
     assert ledger.SHARDS > 1

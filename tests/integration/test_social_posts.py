@@ -102,6 +102,56 @@ def test_another_author_in_the_same_thread_has_a_case_of_his_own(deployment: Dep
     assert state(deployment, first)["customerId"] != state(deployment, other)["customerId"]
 
 
+def test_our_own_answers_in_between_do_not_break_a_thread(deployment: Deployment) -> None:
+    settings(deployment, ownAccounts=[{"community": "twitter", "authorId": "us"}])
+    thread = [("1", "a", None), ("2", "us", "1"), ("3", "a", "2"), ("4", "us", "3"), ("5", "a", "4")]
+    posts = [
+        deployment.call(
+            "POST", "/social/posts", factories.post(uniqueId=unique, authorId=author, parentId=parent)
+        )
+        for unique, author, parent in thread
+    ]
+    deployment.run_queues()
+    cases = {state(deployment, posts[number].json["postId"])["caseId"] for number in (0, 2, 4)}
+    assert len(cases) == 1
+
+
+def test_a_thread_whose_first_post_comes_last_is_one_case(deployment: Deployment) -> None:
+    reply = push(deployment, uniqueId="2", authorId="a", parentId="1")
+    first = push(deployment, uniqueId="1", authorId="a")
+    assert state(deployment, reply)["caseId"] == state(deployment, first)["caseId"]
+
+
+def test_replies_after_a_case_was_closed_share_the_next_one(deployment: Deployment) -> None:
+    first = state(deployment, push(deployment, uniqueId="1", authorId="a"))
+    closed = RecordRef(str(first["customerId"]), case_id=str(first["caseId"]))
+    builtin().records.update(closed, {"status": "closed"})
+    one = push(deployment, uniqueId="2", authorId="a", parentId="1")
+    two = push(deployment, uniqueId="3", authorId="a", parentId="1")
+    assert state(deployment, one)["caseId"] == state(deployment, two)["caseId"] != first["caseId"]
+
+
+def test_posts_that_name_each_other_or_themselves_wait_for_nobody(deployment: Deployment) -> None:
+    own_parent = push(deployment, uniqueId="1", authorId="a", parentId="1")
+    posts = [factories.post(uniqueId=one, authorId="b", parentId=other) for one, other in ("23", "32")]
+    ids = [deployment.call("POST", "/social/posts", post).json["postId"] for post in posts]
+    for _ in range(3):
+        deployment.run_queues()
+        deployment.pass_time(timedelta(minutes=10))
+        deployment.sweep()
+    deployment.run_queues()
+    assert [state(deployment, post_id)["status"] for post_id in (own_parent, *ids)] == ["synced"] * 3
+
+
+def test_a_temporary_name_follows_the_newest_post(deployment: Deployment) -> None:
+    push(deployment, authorId="a", authorName="jane_1", postedAt="2026-03-01T09:00:00Z")
+    push(deployment, authorId="a", authorName="Jane Doe", postedAt="2026-03-02T09:00:00Z")
+    last = push(deployment, authorId="a", authorName="old_nick", postedAt="2019-03-01T09:00:00Z")
+    customer = builtin().records.get(RecordRef(str(state(deployment, last)["customerId"])))
+    assert (customer["firstName"], customer["lastName"]) == ("Jane Doe", "Jane Doe")
+    assert customer["temporary"] is True
+
+
 def test_a_window_of_no_days_threads_nothing(deployment: Deployment) -> None:
     settings(deployment, reopenWindowDays=0)
     first = push(deployment, uniqueId="1", authorId="a")
@@ -189,12 +239,16 @@ def test_two_customers_that_match_leave_the_link_to_a_person(deployment: Deploym
     twin = builtin().records.create_customer({"lastName": "Twin"})
     builtin().link_profile(twin["accountId"], factories.profile(author_id="twin"))
 
-    post_id = push(deployment, authorId="twin")
+    post = factories.post(authorId="twin")
+    post_id = push(deployment, **post)
     found = state(deployment, post_id)
     assert (found["status"], found["code"]) == ("data_error", "ambiguous-customer")
     assert found["caseId"]
     assert found["customerId"] is None
     assert set(found["candidates"]) == {customer_id, twin["accountId"]}  # type: ignore[call-overload]
+
+    answer = push(deployment, authorId="twin", parentId=post["uniqueId"])
+    assert state(deployment, answer)["caseId"] == found["caseId"]
 
     builtin().records.delete(RecordRef(twin["accountId"]))
     assert deployment.call("POST", f"/ledger/{post_id}/resubmit").status == 202
@@ -251,6 +305,20 @@ class TestKilledWorker:
         assert (found["status"], found["caseId"]) == ("synced", state(deployment, first)["caseId"])
         case = RecordRef(str(found["customerId"]), case_id=str(found["caseId"]))
         assert len(builtin().records.parts("followup", case.account_id, case.case_id).items) == 1
+        assert len(cases_of(found["customerId"])) == 1
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize("request_number", range(5))
+    def test_while_a_reply_to_an_unknown_post_opens_a_case(
+        self, deployment: Deployment, request_number: int, after: bool
+    ) -> None:
+        push(deployment, authorId="warm")
+        deployment.patch.setattr(config, "STALENESS", 3600.0)
+        post = factories.post(authorId="new", parentId="never pushed")
+        found = state(deployment, self.die(deployment, post, request_number, after=after))
+        assert (found["status"], found["caseCreated"]) == ("synced", True)
+        followups = builtin().records.parts("followup", str(found["customerId"]), str(found["caseId"]))
+        assert followups.items == []
         assert len(cases_of(found["customerId"])) == 1
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -19,7 +19,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
@@ -46,6 +46,7 @@ PROBLEM = "application/problem+json"
 
 _METHODS_WITH_KEY = frozenset({"POST", "PUT", "PATCH"})
 _KEY_LENGTH = 255
+_LONGEST_PATH_PARAMETER = 500
 _CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _BRACES = re.compile(r"\{(\w+)\}")
 _CAMEL_HUMP = re.compile(r"(?<!^)(?=[A-Z])")
@@ -92,6 +93,8 @@ class Route:
     handler: Handler
     tag: str
     secret_fields: frozenset[str] = frozenset()
+    raw_body: Callable[[], Iterable[type[BaseModel]]] | None = None
+    """The models of a body that the handler itself reads from `call.raw_body`."""
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -108,6 +111,11 @@ class Route:
     def query(self) -> type[BaseModel] | None:
         """The model of the query string."""
         return self.parameters.get("query")
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether a body could only be a mistake. A route without a scope is a hook, and reads its own."""
+        return self.scope is not None and self.body is None and self.raw_body is None
 
     @property
     def resource(self) -> str:
@@ -145,6 +153,7 @@ class Api:
         scope: str | None,
         answers: Mapping[int, type[BaseModel] | None],
         secret_fields: frozenset[str] = frozenset(),
+        raw_body: Callable[[], Iterable[type[BaseModel]]] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare a route.
 
@@ -155,10 +164,11 @@ class Api:
             answers: the model of each status that is not a problem.
             secret_fields: members of the answer that are shown once: a replay of an Idempotency-Key
                 leaves them out, because they are never stored.
+            raw_body: the models that the body may have, when the handler reads `call.raw_body` itself.
         """
 
         def declare(handler: Handler) -> Handler:
-            self._add(Route(method, path, scope, answers, handler, self.tag, secret_fields))
+            self._add(Route(method, path, scope, answers, handler, self.tag, secret_fields, raw_body))
             return handler
 
         return declare
@@ -181,10 +191,15 @@ class Api:
         return self.route("POST", path, scope=scope, answers=answers, secret_fields=secret_fields)
 
     def put(
-        self, path: str, *, scope: str | None, answers: Mapping[int, type[BaseModel] | None]
+        self,
+        path: str,
+        *,
+        scope: str | None,
+        answers: Mapping[int, type[BaseModel] | None],
+        raw_body: Callable[[], Iterable[type[BaseModel]]] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare a PUT route."""
-        return self.route("PUT", path, scope=scope, answers=answers)
+        return self.route("PUT", path, scope=scope, answers=answers, raw_body=raw_body)
 
     def patch(
         self, path: str, *, scope: str | None, answers: Mapping[int, type[BaseModel] | None]
@@ -233,6 +248,10 @@ class Api:
             _authorize(caller, route.scope)
         raw_body = _raw_body(event)
         arguments: dict[str, Any] = dict(path_parameters)
+        if any(len(one.encode()) > _LONGEST_PATH_PARAMETER for one in path_parameters.values()):
+            raise SwitchboardError("not-found", "No id is that long.")
+        if route.takes_nothing and raw_body.strip() not in (b"", b"{}"):
+            raise SwitchboardError("invalid", "This call takes no body.")
         if route.body is not None:
             arguments["body"] = parse_body(route.body, raw_body, headers)
         if route.query is not None:
@@ -296,7 +315,7 @@ class Api:
             "errors": [{"pointer": one.pointer, "detail": one.detail} for one in error.fields],
         } | error.extra
         headers: dict[str, str] = {}
-        if known.status in (429, 503):
+        if known.status in (429, 503) or error.retry_after:
             headers["Retry-After"] = str(round(error.retry_after or 30))
         if known.code == "method-not-allowed":
             headers["Allow"] = ", ".join(self._methods_of(event["path"]))
@@ -308,7 +327,9 @@ class Api:
     def _no_route(self, _: NotFoundError) -> Response[str]:
         _authorize_any(_caller(self._event))
         known = self._methods_of(self._event["path"])
-        return self._problem(SwitchboardError("method-not-allowed" if known else "not-found"))
+        # A path of a route with its own method is an id with characters that no id has.
+        allowed = not known or self._event["httpMethod"] in known
+        return self._problem(SwitchboardError("not-found" if allowed else "method-not-allowed"))
 
     def _broken(self, error: Exception) -> Response[str]:
         observability.logger.exception("the route broke", exc_info=error)

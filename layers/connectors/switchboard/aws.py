@@ -1,6 +1,7 @@
 """The AWS clients, one of each in a process, made when first used.
 
-Time-outs are short because every caller has a queue or a partner waiting; retries are botocore's own.
+Time-outs are short because every caller has a queue or a partner waiting: three tries take less than a
+function's 20 seconds, so that it can still say what is wrong.
 """
 
 from functools import cache
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def _config() -> "Config":
     from botocore.config import Config
 
-    return Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
+    return Config(connect_timeout=1, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 3})
 
 
 @cache

@@ -23,6 +23,8 @@ class SocialProfile:
     author_id: str
     author_name: str
     handle: str | None = None
+    as_of: str = ""
+    """When the author went by this name, RFC 3339: an older post never brings an older name back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,13 @@ class CrmConnector(Protocol):
         Answers the customer as it is then. Raises VendorError `record-deleted` or `not-found`.
         """
 
-    def find_open_case(self, customer_id: str, conversation: str, *, active_within: timedelta) -> Case | None:
-        """The customer's open case of this conversation whose last activity is within `active_within`."""
+    def find_open_case(
+        self, customer_id: str, conversation: str, *, key: str, active_within: timedelta
+    ) -> Case | None:
+        """The customer's open case of this conversation whose last activity is within `active_within`.
+
+        The one that was opened with this `key` has `created` set, and goes before others.
+        """
 
     def open_case(self, customer_id: str, case: NewCase, *, key: str) -> Case:
         """Open a case; with a `key` that has already opened one, that one (its `created` stays true).

@@ -174,6 +174,11 @@ def lookup(code: str) -> ErrorCode:
     return _REGISTRY[code]
 
 
+def find(code: str) -> ErrorCode | None:
+    """The registry's row for `code`, None for one that it no longer has."""
+    return _REGISTRY.get(code)
+
+
 def registry() -> tuple[ErrorCode, ...]:
     """All rows, in the order of the table."""
     return tuple(_REGISTRY.values())

@@ -31,7 +31,7 @@ from typing import Any, Literal, get_args
 
 from switchboard import clock, ids
 from switchboard.dynamo import ConditionFailed, Item, Table, TransactionCancelled, Write, transact
-from switchboard.errors import lookup
+from switchboard.errors import find
 
 type Status = Literal[
     "pending",
@@ -57,6 +57,9 @@ SHARDS = 4
 LOST_AFTER = timedelta(minutes=2)
 """When the sweeper looks after an accepted entry that nobody has claimed."""
 
+HORIZON = timedelta(days=400)
+"""How far back a list looks; a single entry is found by its id however old it is."""
+
 _LISTED = 50
 """Items of one request of a list: half a page and a bit, since four shards answer."""
 
@@ -73,6 +76,7 @@ class Entry:
         version: the newest version accepted; 1 where the source has no versions.
         revision: counts the writes of this entry.
         attempts: claims since the work was accepted or resubmitted.
+        lost_workers: of these, the claims in a row whose worker never recorded anything.
         group: what the queue keeps in order.
         payload: the work as it was accepted.
         result: ids that came of it so far (customerId, caseId …).
@@ -95,6 +99,7 @@ class Entry:
     correlation_id: str
     created_at: str
     updated_at: str
+    lost_workers: int = 0
     code: str | None = None
     detail: str | None = None
     customer_id: str | None = None
@@ -105,7 +110,7 @@ class Entry:
     @property
     def action(self) -> str | None:
         """What the operator does about it, from the error registry."""
-        return lookup(self.code).action if self.code else None
+        return action_for(self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,12 @@ class Accepted:
 
     entry: Entry
     is_new: bool
+
+
+def action_for(code: str | None) -> str | None:
+    """The operator's action for a code of an entry; an entry may be older than today's registry."""
+    known = find(code) if code else None
+    return known.action if known else None
 
 
 def entry_id(partner_id: str, flow: str, entity: str) -> str:
@@ -137,6 +148,10 @@ def _recent_key(partner_id: str, month: str, shard: int) -> str:
     return f"{partner_id}#{month}#{shard}"
 
 
+def _everyone_key(month: str, shard: int) -> str:
+    return f"{month}#{shard}"
+
+
 def _history(status: str, correlation_id: str, **facts: object) -> Item:
     known = {name: value for name, value in facts.items() if value is not None}
     return {"at": clock.timestamp(), "status": status, "correlationId": correlation_id} | known
@@ -152,6 +167,7 @@ def _from_item(item: Item) -> Entry:
         version=item["version"],
         revision=item["revision"],
         attempts=item["attempts"],
+        lost_workers=item.get("unrecorded", 0),
         group=item["group"],
         payload=json.loads(item["payload"]) if item.get("payload") else {},
         result=item.get("result", {}),
@@ -250,6 +266,7 @@ class Ledger:
                 status=status,
                 version=version,
                 attempts=0,
+                unrecorded=0,
                 updatedAt=stamp,
                 correlationId=correlation_id,
                 payload=json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
@@ -261,6 +278,7 @@ class Ledger:
             .set_once("group", group)
             .set_once("createdAt", stamp)
             .set_once("recentKey", _recent_key(partner_id, stamp[:7], _shard(ledger_id)))
+            .set_once("everyoneKey", _everyone_key(stamp[:7], _shard(ledger_id)))
             .set_once("recentAt", f"{stamp}#{ledger_id}")
             .append_history(_history(status, correlation_id, version=version, code=code))
             .next_revision()
@@ -274,6 +292,8 @@ class Ledger:
             update.remove("code")
         if status == "pending":
             update.set("openKey", _open_key("pending", ledger_id)).set("dueAt", clock.timestamp(LOST_AFTER))
+        else:
+            update.remove("openKey", "dueAt")
         try:
             item = self.table.update(
                 _pk(ledger_id),
@@ -291,10 +311,11 @@ class Ledger:
 
     # claim and record ---------------------------------------------------------------------------------
 
-    def claim(self, ledger_id: str, *, lease: timedelta) -> Entry | None:
-        """Take the work for `lease`; None when it is done, or another worker holds it.
+    def claim(self, ledger_id: str, *, lease: timedelta, revision: int | None = None) -> Entry | None:
+        """Take the work for `lease`; None when it is done, or another worker holds it (see `is_held`).
 
-        `is_held` tells the two apart.
+        With a `revision`, also None when the entry has moved on since: a message that comes twice, or that
+        waited while the sweeper sent another, wakes nothing before its time.
         """
         now = clock.timestamp()
         until = clock.timestamp(lease)
@@ -308,8 +329,12 @@ class Ledger:
                 openKey=_open_key("in_progress", ledger_id),
             )
             .set("attempts", 1, "{name} + {value}")
+            .set("unrecorded", 1, "{name} + {value}")
             .next_revision()
         )
+        if revision is not None:
+            update.values[":seen"] = revision
+        unmoved = "" if revision is None else " AND #revision = :seen"
         waiting = [f":{status}" for status in UNFINISHED]
         update.values |= {f":{status}": status for status in UNFINISHED} | {":now": now}
         try:
@@ -318,7 +343,7 @@ class Ledger:
                 "ENTRY",
                 update.expression,
                 condition=f"#status IN ({', '.join(waiting)})"
-                " AND (attribute_not_exists(#leaseUntil) OR #leaseUntil < :now)",
+                f" AND (attribute_not_exists(#leaseUntil) OR #leaseUntil < :now){unmoved}",
                 names=update.names,
                 values=update.values,
             )
@@ -358,7 +383,7 @@ class Ledger:
         )
         result = claimed.result if result is None else result
         update = _Update(status=status, updatedAt=clock.timestamp()).append_history(move).next_revision()
-        update.set("result", result).remove("leaseToken", "leaseUntil")
+        update.set("result", result).set("unrecorded", 0).remove("leaseToken", "leaseUntil")
         if customer_id:
             update.set("customerId", customer_id)
         for name, value in (("code", code), ("detail", detail)):
@@ -410,6 +435,7 @@ class Ledger:
         update = _Update(
             status="pending",
             attempts=0,
+            unrecorded=0,
             updatedAt=clock.timestamp(),
             openKey=_open_key("pending", entry.ledger_id),
             dueAt=clock.timestamp(LOST_AFTER),
@@ -478,22 +504,29 @@ class Ledger:
         )
         return [move for page in pages for move in page["moves"]] + entry.history
 
-    def recent(self, partner_id: str, *, before: str, since: str) -> Iterator[Item]:
-        """A partner's entries as the Recent index holds them (no payload), the newest first.
+    def recent(self, partner_id: str | None, *, before: str, since: str) -> Iterator[Item]:
+        """Entries as the index holds them (no payload), the newest first.
 
         Args:
-            partner_id: whose entries.
+            partner_id: whose entries; None for everyone's.
             before: a `recentAt` or RFC 3339 time; only what came in earlier.
-            since: RFC 3339; only what came in then or later.
+            since: RFC 3339; only what came in then or later, and no longer ago than `HORIZON`.
         """
-        month = before[:7]
+        key_name, index = ("recentKey", "Recent") if partner_id else ("everyoneKey", "Everyone")
+        since = max(since, clock.timestamp(-HORIZON))
+        month = min(before, clock.timestamp(timedelta(minutes=1)))[:7]
         while month >= since[:7]:
             bounds = {":before": before, ":since": since}
             shards = [
                 self.table.query_all(
-                    "recentKey = :key AND recentAt BETWEEN :since AND :before",
-                    bounds | {":key": _recent_key(partner_id, month, shard)},
-                    index="Recent",
+                    f"{key_name} = :key AND recentAt BETWEEN :since AND :before",
+                    bounds
+                    | {
+                        ":key": _recent_key(partner_id, month, shard)
+                        if partner_id
+                        else _everyone_key(month, shard)
+                    },
+                    index=index,
                     forward=False,
                     limit=_LISTED,
                 )

@@ -1,9 +1,21 @@
 """The base of every model that a partner sends or gets: camelCase, strict, no unknown fields."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range in UTC") from None
+
+
+type Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time with its offset, RFC 3339; kept in UTC."""
 
 
 class ApiModel(BaseModel):
@@ -29,7 +41,7 @@ class PageQuery(QueryModel):
     """`limit` and `cursor` of every list."""
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: str | None = None
+    cursor: Annotated[str, Field(min_length=1, max_length=500)] | None = None
 
 
 class PageOf[T](ApiModel):

@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from switchboard import clock, config, ids
@@ -42,6 +41,7 @@ MAX_KEYS = 10
 
 _PARTNERS = "PARTNERS"
 _KEY_PREFIX = "sbk"
+_LONGEST_KEY = 200
 _ADMIN_SECRET_SECONDS = 300
 
 
@@ -116,15 +116,11 @@ def _key_item(key_id: str, secret: str, partner_id: str, scopes: tuple[str, ...]
     }
 
 
-def page(*, limit: int, start: Item | None) -> tuple[list[Item], Item | None]:
-    """One page of partners, the oldest first."""
+def page(*, limit: int, after: str | None) -> tuple[list[Item], str | None]:
+    """One page of partners, the oldest first, and the id to go on after."""
+    start = {"pk": _PARTNERS, "sk": after} if after else None
     found = config.config_table().query("pk = :pk", {":pk": _PARTNERS}, limit=limit, start=start)
-    return found.items, found.next_key
-
-
-def everyone() -> Iterator[Item]:
-    """All partners."""
-    yield from config.config_table().query_all("pk = :pk", {":pk": _PARTNERS})
+    return found.items, found.next_key["sk"] if found.next_key else None
 
 
 def _partner(partner_id: str) -> Item:
@@ -198,6 +194,8 @@ def delete(partner_id: str) -> None:
 
 def authenticate(api_key: str) -> Caller | None:
     """Whose key this is, or None."""
+    if len(api_key) > _LONGEST_KEY:
+        return None
     prefix, _, rest = api_key.partition("_")
     key_id, _, secret = rest.partition("_")
     if prefix != _KEY_PREFIX or not key_id or not secret:

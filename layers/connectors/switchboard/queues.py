@@ -1,7 +1,7 @@
 """The work queues: one for each flow, its URL in `<FLOW>_QUEUE_URL`.
 
-A message is the id of a ledger entry. The entry has the rest, so a message that comes twice, late or
-never does no harm: claiming the entry decides, and the sweeper sends what was lost.
+A message is the id of a ledger entry, and its revision. The entry has the rest, so a message that comes
+twice, late or never does no harm: claiming the entry decides, and the sweeper sends what was lost.
 """
 
 import json
@@ -27,7 +27,7 @@ def send(entry: Entry) -> None:
     """
     sqs().send_message(
         QueueUrl=queue_url(entry.flow),
-        MessageBody=json.dumps({"ledgerId": entry.ledger_id}),
+        MessageBody=json.dumps({"ledgerId": entry.ledger_id, "revision": entry.revision}),
         MessageGroupId=ids.derived("grp", entry.group),
         MessageDeduplicationId=f"{entry.ledger_id}-{entry.revision}",
     )

@@ -7,9 +7,9 @@ Oracle CRM On Demand, Web Services, "Social Media".
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, HttpUrl
+from pydantic import Field, HttpUrl
 
-from switchboard.models import ApiModel
+from switchboard.models import ApiModel, Moment
 from switchboard.settings.social import Sentiment
 
 FLOW = "social_post"
@@ -35,7 +35,7 @@ class Post(ApiModel):
     author_name: Name
     post_link: HttpUrl
     body: Annotated[str, Field(min_length=1, max_length=60_000)]
-    posted_at: AwareDatetime
+    posted_at: Moment
     parent_id: Id | None = None
     language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$")] | None = None
     sentiment: Sentiment | None = None
@@ -48,7 +48,7 @@ class Post(ApiModel):
 
 def post_entity(community: str, unique_id: str) -> str:
     """What a post's ledger entry is about; the network's id is unique in its community only."""
-    return f"{len(community)}:{community}:{unique_id}"
+    return f"{len(community)}:{community.casefold()}:{unique_id}"
 
 
 def author_group(community: str, author_id: str) -> str:

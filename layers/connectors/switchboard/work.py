@@ -72,7 +72,8 @@ def run_batch(event: dict[str, Any], context: "LambdaContext", do: Do) -> "Parti
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
         if remaining < _TIME_TO_WORK:
             raise OutOfTime
-        perform(json.loads(record.body)["ledgerId"], do, lease=remaining)
+        message = json.loads(record.body)
+        perform(message["ledgerId"], do, lease=remaining, revision=message.get("revision"))
 
     processor = SqsFifoPartialProcessor(skip_group_on_error=True)
     # A batch in which everything goes back is an answer, not a crash of the function.
@@ -80,13 +81,15 @@ def run_batch(event: dict[str, Any], context: "LambdaContext", do: Do) -> "Parti
     return process_partial_response(event=event, record_handler=handle, processor=processor, context=context)
 
 
-def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
+def perform(ledger_id: str, do: Do, *, lease: timedelta, revision: int | None = None) -> None:
     """Claim an entry, do its work and record what came of it.
 
+    An entry that is done, or has moved on since its `revision` was sent, is left alone in silence.
+
     Raises:
-        Held: another worker has it. An entry that is already done is left alone in silence.
+        Held: another worker has it.
     """
-    entry = ledger().claim(ledger_id, lease=lease)
+    entry = ledger().claim(ledger_id, lease=lease, revision=revision)
     if entry is None:
         if ledger().is_held(ledger_id):
             raise Held

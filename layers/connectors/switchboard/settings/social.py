@@ -9,6 +9,7 @@ from switchboard.models import ApiModel
 
 type Sentiment = Literal["positive", "neutral", "negative"]
 type Term = Annotated[str, Field(min_length=1, max_length=200)]
+type AuthorId = Annotated[str, Field(min_length=1, max_length=500)]
 type Terms = Annotated[list[Term], Field(max_length=500)]
 
 
@@ -43,7 +44,7 @@ class OwnAccount(ApiModel):
     """One of our own accounts: its posts make no case."""
 
     community: Term
-    author_id: Term
+    author_id: AuthorId
 
 
 class SocialSettings(ApiModel):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from switchboard import clock, config
-from switchboard.dynamo import Item, Page, TransactionCancelled, Write, transact
+from switchboard.dynamo import Item, TransactionCancelled, Write, transact
 from switchboard.errors import SwitchboardError
 from switchboard.models import ApiModel
 
@@ -87,15 +87,16 @@ def write[T: ApiModel](area: str, settings: T, *, updated_by: str) -> Stored[T]:
     return _stored(type(settings), item)
 
 
-def versions(area: str, *, limit: int, start: Item | None) -> Page:
-    """One page of the versions of an area, the newest first."""
-    return config.config_table().query(
+def versions(area: str, *, limit: int, before: str | None) -> tuple[list[Item], str | None]:
+    """One page of the versions of an area, the newest first, and the number (8 digits) to go on before."""
+    found = config.config_table().query(
         "pk = :pk AND begins_with(sk, :version)",
         {":pk": _pk(area), ":version": "VERSION#"},
         forward=False,
         limit=limit,
-        start=start,
+        start={"pk": _pk(area), "sk": f"VERSION#{before}"} if before else None,
     )
+    return found.items, found.next_key["sk"].removeprefix("VERSION#") if found.next_key else None
 
 
 def version[T: ApiModel](area: str, model: type[T], number: int) -> T:

@@ -78,13 +78,14 @@ class BuiltinCrm:
             if not item.get("temporary"):
                 return item
             same = (profile.community.casefold(), profile.author_id)
-            present_name: Item = {"authorName": profile.author_name}
+            carried = item.get("profiles", ())
+            own = [held for held in carried if (held["community"].casefold(), held["authorId"]) == same]
+            if any(held.get("asOf", "") > profile.as_of for held in own):
+                return item
+            present_name: Item = {"authorName": profile.author_name, "asOf": profile.as_of}
             if profile.handle is not None:
                 present_name["handle"] = profile.handle
-            profiles = [
-                held | present_name if (held["community"].casefold(), held["authorId"]) == same else held
-                for held in item.get("profiles", ())
-            ]
+            profiles = [held | present_name if held in own else held for held in carried]
             name = profile.author_name
             return item | {"firstName": name, "lastName": name, "profiles": profiles}
 
@@ -102,11 +103,10 @@ class BuiltinCrm:
 
         return _customer(self.records.rewrite(RecordRef(customer_id), add))
 
-    def find_open_case(self, customer_id: str, conversation: str, *, active_within: timedelta) -> Case | None:
-        """The one with the latest activity. Reads all cases of the customer, one request for each MiB.
-
-        The usual post does not come here, because its parent post's ledger entry knows the case.
-        """
+    def find_open_case(
+        self, customer_id: str, conversation: str, *, key: str, active_within: timedelta
+    ) -> Case | None:
+        """The one with the latest activity. Reads all cases of the customer, one request for each MiB."""
         items = self._table.query_all(
             "pk = :pk AND begins_with(sk, :cases)",
             {
@@ -119,8 +119,12 @@ class BuiltinCrm:
             filter_expression=f"{_OPEN_AND_ACTIVE} AND conversation = :conversation",
             consistent=True,
         )
-        latest = max(items, key=lambda item: (item["lastActivityAt"], item["caseId"]), default=None)
-        return _case(latest) if latest else None
+        found = max(
+            items,
+            key=lambda item: (item.get("openedBy") == key, item["lastActivityAt"], item["caseId"]),
+            default=None,
+        )
+        return _case(found, created=found.get("openedBy") == key) if found else None
 
     def open_case(self, customer_id: str, case: NewCase, *, key: str) -> Case:
         """One request, which also makes sure that the customer has not been deleted meanwhile.
@@ -242,6 +246,7 @@ def _profile(profile: SocialProfile, origin: str) -> Item:
         "community": profile.community,
         "authorId": profile.author_id,
         "authorName": profile.author_name,
+        "asOf": profile.as_of,
         "origin": origin,
     }
     return held if profile.handle is None else held | {"handle": profile.handle}
