@@ -92,6 +92,8 @@ class Route:
     handler: Handler
     tag: str
     secret_fields: frozenset[str] = frozenset()
+    models: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    """`body` and `query` of a handler that is made from a table, and so has no signature of its own."""
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -102,12 +104,12 @@ class Route:
     @property
     def body(self) -> type[ApiModel] | None:
         """The model of the JSON body."""
-        return self.parameters.get("body")
+        return self.models.get("body") or self.parameters.get("body")  # type: ignore[return-value]
 
     @property
     def query(self) -> type[BaseModel] | None:
         """The model of the query string."""
-        return self.parameters.get("query")
+        return self.models.get("query") or self.parameters.get("query")
 
     @property
     def resource(self) -> str:
@@ -145,20 +147,23 @@ class Api:
         scope: str | None,
         answers: Mapping[int, type[BaseModel] | None],
         secret_fields: frozenset[str] = frozenset(),
+        models: Mapping[str, type[BaseModel]] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare a route.
 
         Args:
             method: the HTTP method.
             path: as in the API's documentation, e.g. `/social/posts/{postId}`.
-            scope: what the caller's key must carry; None for a route that needs no key.
+            scope: what the caller's key must carry, or one of several: `charging:read|charging:write`; None
+                for a route that needs no key.
             answers: the model of each status that is not a problem.
             secret_fields: members of the answer that are shown once: a replay of an Idempotency-Key
                 leaves them out, because they are never stored.
+            models: the models of `body` and `query`, for a handler that is made from a table.
         """
 
         def declare(handler: Handler) -> Handler:
-            self._add(Route(method, path, scope, answers, handler, self.tag, secret_fields))
+            self._add(Route(method, path, scope, answers, handler, self.tag, secret_fields, models or {}))
             return handler
 
         return declare
@@ -410,8 +415,8 @@ def _authorize_any(caller: Caller) -> None:
 
 def _authorize(caller: Caller, scope: str) -> None:
     _authorize_any(caller)
-    if not caller.may(scope):
-        raise SwitchboardError("forbidden", f"This needs the scope {scope}.")
+    if not any(caller.may(one) for one in scope.split("|")):
+        raise SwitchboardError("forbidden", f"This needs the scope {scope.replace('|', ' or ')}.")
 
 
 def _storable(answer: Answer, secret_fields: frozenset[str]) -> dict[str, Any]:
