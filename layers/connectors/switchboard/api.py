@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_camel
 
 from switchboard import ids, observability
 from switchboard.errors import FieldError, SwitchboardError
@@ -336,11 +337,19 @@ def problem_fields(error: ValidationError, *, prefix: str = "") -> tuple[FieldEr
     """Pydantic's complaints as JSON pointers, without what was sent."""
     return tuple(
         FieldError(
-            prefix + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in one["loc"]),
+            prefix + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in _place(one)),
             one["msg"],
         )
         for one in error.errors(include_url=False, include_context=False, include_input=False)
     )
+
+
+def _place(error: Mapping[str, Any]) -> tuple[int | str, ...]:
+    """Where it is, under the API's names: pydantic calls a field that was left out by its Python name."""
+    place: tuple[int | str, ...] = error["loc"]
+    if error["type"] == "value_error" and len(place) == 1:
+        return (to_camel(str(place[0])),)
+    return place
 
 
 def parse_body[T: BaseModel](model: type[T], raw_body: bytes, headers: Mapping[str, str]) -> T:
