@@ -1,4 +1,4 @@
-"""One case for each operation of the table: what has to be there, a good body, and bodies that are refused."""
+"""One case for each operation of the table: a good body, what it shows, and bodies that are refused."""
 
 from dataclasses import dataclass, field
 from typing import Any
