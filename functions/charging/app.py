@@ -6,12 +6,11 @@ while the OCS is away. Either way it has its ledger entry, and the same Idempote
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from functions.charging.logic import Preference, job, same_work
+from functions.charging.logic import Preference, job, path_id, same_work
 from switchboard import ids, queues, work
 from switchboard.api import Answer, Api, Call
 from switchboard.charging import models
@@ -32,8 +31,7 @@ from switchboard.work import Outcome
 api = Api("charging")
 
 _READ_SECONDS = 6.0
-_RESERVE_SECONDS = 3.0
-"""Of the function's time, for what comes after the work: recording it and reading the entity."""
+_RESERVE_SECONDS = 4.0
 
 
 def settings() -> ChargingSettings:
@@ -63,27 +61,35 @@ def perform(
         must_queue = prefer.wait is None or turns().ahead_of(group, None) is not None
         turns().take(group, ledger_id)
     owners.note(wanted, group)
-    entry = accept(call, key, wanted, group)
+    lease = None if must_queue else timedelta(seconds=time_left(call))
+    entry, claimed = accept(call, key, wanted, group, lease)
     later = bool(entry.payload["later"])
     if must_queue and later:
         if entry.status == "pending":
             queues.offer(entry)
         return accepted(call, entry, prefer)
     try:
-        done = now(call, entry, prefer)
+        done = now(call, entry, prefer, claimed=claimed)
     except SwitchboardError as error:
         if later and (waiting := work.ledger().get(ledger_id)) and waiting.status in UNFINISHED:
             return accepted(call, waiting, prefer)
-        error.extra = {name: error.extra[name] for name in _SHOWN if name in error.extra}
-        error.extra["operationId"] = ledger_id
-        raise
+        raise told(error, operationId=ledger_id) from None
     finally:
         if prefer.respond_async and not must_queue:
             settle(group, ledger_id)
     return answer(call, done)
 
 
-_SHOWN = ("state", "legalStates")
+def told(error: SwitchboardError, **more: str) -> SwitchboardError:
+    """The error with what the caller may know: not what is only between the connector and us."""
+    kept = {name: error.extra[name] for name in ("state", "legalStates") if name in error.extra}
+    error.extra = kept | more
+    return error
+
+
+def time_left(call: Call) -> float:
+    """Seconds for the work itself; the rest is for recording it and for reading the entity."""
+    return call.context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
 
 
 def check_attributes(wanted: Job) -> None:
@@ -94,8 +100,11 @@ def check_attributes(wanted: Job) -> None:
         missing_keys(settings(), wanted.operation.subject, body.get("customAttributes") or {})
 
 
-def accept(call: Call, key: str, wanted: Job, group: str) -> Entry:
-    """The ledger entry of this work: a new one, or the one of the same key, put back to work if it failed."""
+def accept(call: Call, key: str, wanted: Job, group: str, lease: timedelta | None) -> tuple[Entry, bool]:
+    """The ledger entry of this work, and whether it is claimed already for this call.
+
+    The entry is a new one, or the one of the same key, put back to work if it failed.
+    """
     arguments: dict[str, Any] = {
         "partner_id": call.caller.partner_id,
         "flow": FLOW,
@@ -104,32 +113,31 @@ def accept(call: Call, key: str, wanted: Job, group: str) -> Entry:
         "group": group,
         "correlation_id": call.correlation_id,
     }
-    found = work.ledger().accept(**arguments)
+    found = work.ledger().accept(**arguments, lease=lease)
     entry = found.entry
-    if found.is_new or entry.status not in (*FAILED, *UNFINISHED, "discarded"):
-        if not same_work(entry.payload, wanted.payload()):
-            raise SwitchboardError("idempotency-key-reused")
-        return entry
+    if found.is_new:
+        return entry, lease is not None
     if not same_work(entry.payload, wanted.payload()):
         # What the OCS has refused leaves the key free; anything else may have had its effect.
         if entry.status != "data_error":
             raise SwitchboardError("idempotency-key-reused")
-        return work.ledger().accept(**arguments, version=entry.version + 1).entry
+        return work.ledger().accept(**arguments, version=entry.version + 1).entry, False
     if entry.status == "discarded":
         raise SwitchboardError("conflict", "An operator has ended this operation.")
     if entry.status in FAILED:
         try:
-            return work.ledger().reopen(
+            again = work.ledger().reopen(
                 entry, correlation_id=call.correlation_id, reason="repeated by its caller"
             )
         except ConditionFailed:
             raise SwitchboardError("in-progress", "The first request still runs.", retry_after=2) from None
-    return entry
+        return again, False
+    return entry, False
 
 
-def now(call: Call, entry: Entry, prefer: Preference) -> Entry:
+def now(call: Call, entry: Entry, prefer: Preference, *, claimed: bool) -> Entry:
     """Do it while the caller waits."""
-    remaining = call.context.get_remaining_time_in_millis() / 1000 - _RESERVE_SECONDS
+    remaining = time_left(call)
     seconds = remaining if prefer.wait is None else min(max(prefer.wait, 1.0), remaining)
     system = ocs().within(seconds)
 
@@ -142,7 +150,7 @@ def now(call: Call, entry: Entry, prefer: Preference) -> Entry:
     def repeated(error: SwitchboardError) -> bool:
         return bool(entry.payload["later"]) or isinstance(error, AnswerLost)
 
-    return work.perform_now(entry, do, lease=timedelta(seconds=remaining), repeated=repeated)
+    return work.perform_now(entry, do, lease=timedelta(seconds=remaining), repeated=repeated, claimed=claimed)
 
 
 def settle(group: str, ledger_id: str) -> None:
@@ -150,7 +158,7 @@ def settle(group: str, ledger_id: str) -> None:
     entry = work.ledger().get(ledger_id)
     if entry is None or entry.status not in UNFINISHED:
         following = turns().end(group, ledger_id)
-        if following is not None:
+        if following is not None and following.status != "in_progress":
             queues.offer(following)
 
 
@@ -217,8 +225,11 @@ def declare_read(kind: Kind) -> None:
     """The route that reads one kind of entity."""
 
     def handler(call: Call, query: models.IdQuery, **path: str) -> Answer:
-        reference: dict[str, str] = {query.id_type: unquote(path["id"])}
-        found = read_whole(ocs().within(_READ_SECONDS), settings(), kind, reference)
+        reference: dict[str, str] = {query.id_type: path_id(path["id"])}
+        try:
+            found = read_whole(ocs().within(_READ_SECONDS), settings(), kind, reference)
+        except VendorError as error:
+            raise told(error) from None
         return Answer(200, models.Entity.model_validate(found))
 
     handler.__name__ = f"read_{kind}"

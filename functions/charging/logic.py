@@ -9,9 +9,11 @@ from urllib.parse import unquote
 from switchboard.charging.execution import Job
 from switchboard.charging.models import IdQuery
 from switchboard.charging.operations import Operation
+from switchboard.errors import SwitchboardError
 from switchboard.models import ApiModel
 
 LONGEST_WAIT = 20.0
+MAX_ID = 200
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,6})\"?")
 
 
@@ -52,9 +54,17 @@ def job(
         content = given  # a null there is a value
     if operation.makes:
         content.setdefault("externalId", made_id)
-    reference: dict[str, str] = {query.id_type: unquote(path["id"])} if "id" in path else {}
+    reference: dict[str, str] = {query.id_type: path_id(path["id"])} if "id" in path else {}
     part = path.get("resource") or path.get("balance_id")
-    return Job(operation, reference, unquote(part) if part else None, content, later)
+    return Job(operation, reference, path_id(part) if part else None, content, later)
+
+
+def path_id(segment: str) -> str:
+    """An id out of the path; `not-found` when no entity can have it."""
+    found = unquote(segment)
+    if len(found) > MAX_ID or not found.isprintable():
+        raise SwitchboardError("not-found", "No entity has such an id.")
+    return found
 
 
 def same_work(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -4,6 +4,8 @@ An operation waits while one ahead of it is unfinished, also while that one wait
 it has ended, the next one is called, and a CRM event (`customer.edit`) tells those who asked to be told.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -22,11 +24,11 @@ from switchboard.turns import Turns
 from switchboard.work import Outcome
 
 _SECONDS = 25.0
-"""For all calls of one operation; the function's time-out is for a batch."""
+_RESERVE_SECONDS = 3.0
 
 
-def do(entry: Entry, result: Item) -> Outcome:
-    """Do one operation when its turn has come."""
+def do(entry: Entry, result: Item, *, time_left: Callable[[], float]) -> Outcome:
+    """Do one operation when its turn has come, within what is left of the function's time."""
     turns = Turns(work.ledger())
     # A call that its caller waited for was told to him as failed: after that it is only looked for. When an
     # operator resubmits it, its attempts begin anew.
@@ -38,7 +40,7 @@ def do(entry: Entry, result: Item) -> Outcome:
         outcome = execute(
             entry,
             result,
-            ocs=ocs().within(_SECONDS),
+            ocs=ocs().within(min(_SECONDS, time_left() - _RESERVE_SECONDS)),
             settings=store.current("charging", ChargingSettings),
             table=work.ledger().table,
             look_only=look_only,
@@ -59,10 +61,14 @@ def _end(turns: Turns, entry: Entry) -> None:
         known = ids.derived("evt", entry.ledger_id, str(entry.version))
         crm_events.publish([event.model_copy(update={"event_id": known})])
     following = turns.end(entry.group, entry.ledger_id)
-    if following is not None:
+    if following is not None and following.status != "in_progress":
         queues.offer(following)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """SQS entry."""
-    return work.run_batch(event, context, do)
+
+    def time_left() -> float:
+        return context.get_remaining_time_in_millis() / 1000
+
+    return work.run_batch(event, context, partial(do, time_left=time_left))

@@ -79,28 +79,26 @@ def writes(ocs: Sandbox) -> list[dict[str, Any]]:
 # life cycle, hierarchy --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("way", "legal"),
-    [
-        (["ACTIVE", "INACTIVE"], "SUSPENDED or DEACTIVATED"),
-        (["INACTIVE", "SUSPENDED"], "ACTIVE or DEACTIVATED"),
-        (["ACTIVE", "SUSPENDED", "INACTIVE"], "ACTIVE or DEACTIVATED"),
-        (["ACTIVE", "DEACTIVATED", "ACTIVE"], "final"),
-    ],
-)
-def test_an_illegal_state_is_409_and_names_the_legal_ones(
-    deployment: Deployment, ocs: Sandbox, way: list[str], legal: str
-) -> None:
-    first, *between, illegal = way
-    made(deployment, "customer", "c-1", state={"state": first, "stateReason": "r"})
-    for state in between:
-        assert call(deployment, "PUT", "customers/c-1/state", {"state": state}).json["state"] == state
-    before = len(writes(ocs))
-    reply = call(deployment, "PUT", "customers/c-1/state", {"state": illegal})
-    assert (reply.status, reply.json["code"]) == (409, "conflict")
-    assert legal in reply.json["detail"]
-    assert reply.json["state"] == way[-2]
-    assert len(writes(ocs)) == before
+WAYS = [
+    (["ACTIVE", "INACTIVE"], "SUSPENDED or DEACTIVATED"),
+    (["INACTIVE", "SUSPENDED"], "ACTIVE or DEACTIVATED"),
+    (["ACTIVE", "SUSPENDED", "INACTIVE"], "ACTIVE or DEACTIVATED"),
+    (["ACTIVE", "DEACTIVATED", "ACTIVE"], "final"),
+]
+
+
+def test_an_illegal_state_is_409_and_names_the_legal_ones(deployment: Deployment, ocs: Sandbox) -> None:
+    for number, ([first, *between, illegal], legal) in enumerate(WAYS):
+        path = f"customers/c-{number}/state"
+        made(deployment, "customer", f"c-{number}", state={"state": first, "stateReason": "r"})
+        for state in between:
+            assert call(deployment, "PUT", path, {"state": state}).json["state"] == state
+        before = len(writes(ocs))
+        reply = call(deployment, "PUT", path, {"state": illegal})
+        assert (reply.status, reply.json["code"]) == (409, "conflict")
+        assert legal in reply.json["detail"]
+        assert reply.json["state"] == [first, *between][-1]
+        assert len(writes(ocs)) == before
 
 
 def test_the_same_state_again_is_no_call(deployment: Deployment, ocs: Sandbox) -> None:
@@ -416,27 +414,23 @@ def test_a_lost_answer_that_nobody_asks_about_is_resolved_by_looking(
     assert (found["status"], found["externalId"]) == ("synced", "c-1")
 
 
-@pytest.mark.parametrize("request_number", range(8))
-def test_a_worker_that_dies_anywhere_creates_one_customer(
-    deployment: Deployment,
-    ocs: Sandbox,
-    request_number: int,
-) -> None:
-    body, headers = {"externalId": "c-1", "customerProfile": "p"}, {"Idempotency-Key": "k"}
-    deployment.call("GET", "/settings/charging")
-    try:
-        with killed_at(request_number, after=True):
-            assert call(deployment, "POST", "customers", body, headers=headers).status == 201
-    except Killed:
-        # The leases of the entry and of the Idempotency-Key end.
-        deployment.pass_time(timedelta(minutes=2))
-        table = os.environ["IDEMPOTENCY_TABLE"]
-        for item in aws.dynamodb().scan(TableName=table)["Items"]:
-            if item["status"]["S"] == "INPROGRESS":
-                aws.dynamodb().delete_item(TableName=table, Key={"id": item["id"]})
-    reply = call(deployment, "POST", "customers", body, headers=headers)
-    assert (reply.status, reply.json["externalId"]) == (201, "c-1"), reply.text
-    assert len(ocs.control("entities")["customer"]) == 1
+def test_a_worker_that_dies_anywhere_creates_one_customer(deployment: Deployment, ocs: Sandbox) -> None:
+    for request in range(8):
+        body = {"externalId": f"c-{request}", "customerProfile": "p"}
+        headers = {"Idempotency-Key": f"k-{request}"}
+        try:
+            with killed_at(request, after=True):
+                assert call(deployment, "POST", "customers", body, headers=headers).status == 201
+        except Killed:
+            # The leases of the entry and of the Idempotency-Key end.
+            deployment.pass_time(timedelta(minutes=2))
+            table = os.environ["IDEMPOTENCY_TABLE"]
+            for item in aws.dynamodb().scan(TableName=table)["Items"]:
+                if item["status"]["S"] == "INPROGRESS":
+                    aws.dynamodb().delete_item(TableName=table, Key={"id": item["id"]})
+        reply = call(deployment, "POST", "customers", body, headers=headers)
+        assert (reply.status, reply.json["externalId"]) == (201, f"c-{request}"), reply.text
+        assert len(ocs.control("entities")["customer"]) == request + 1
 
 
 def test_another_partner_does_not_see_an_operation(deployment: Deployment, ocs: Sandbox) -> None:
@@ -553,25 +547,23 @@ def test_a_message_that_comes_twice_does_nothing_twice(
     assert call(deployment, "GET", "subscriptions/o-1").json["balances"][0]["amount"] == 10.0
 
 
-@pytest.mark.parametrize("request_number", range(6))
 def test_a_queue_worker_that_dies_anywhere_moves_money_once(
-    deployment: Deployment,
-    ocs: Sandbox,
-    published: list[CrmEvent],
-    request_number: int,
+    deployment: Deployment, ocs: Sandbox, published: list[CrmEvent]
 ) -> None:
     subscription(deployment)
     body = {"operation": "add", "amount": 10}
-    reply = call(deployment, "PATCH", "subscriptions/o-1/balances/main", body, headers=LATER)
-    try:
-        with killed_at(request_number, after=True):
+    for request in range(8):
+        reply = call(deployment, "PATCH", f"subscriptions/o-1/balances/b{request}", body, headers=LATER)
+        try:
+            with killed_at(request, after=True):
+                deployment.run_queues()
+        except Killed:
+            deployment.pass_time(timedelta(minutes=3))
+            deployment.sweep()
             deployment.run_queues()
-    except Killed:
-        deployment.pass_time(timedelta(minutes=3))
-        deployment.sweep()
-        deployment.run_queues()
-    assert state_of(deployment, reply)["status"] == "synced"
-    assert call(deployment, "GET", "subscriptions/o-1").json["balances"][0]["amount"] == 10.0
+        assert state_of(deployment, reply)["status"] == "synced"
+    balances = call(deployment, "GET", "subscriptions/o-1").json["balances"]
+    assert [balance["amount"] for balance in balances] == [10.0] * 8
 
 
 # provisioning -----------------------------------------------------------------------------------------------
@@ -638,19 +630,26 @@ def test_a_customer_that_no_rule_fits_or_that_is_gone_is_left_alone(
     assert deployment.run_queues() == 0
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"provisioning": [{"object": "case", "event": "create", "customerProfile": "p"}]},
-        {"provisioning": [{"object": "customer", "event": "create"}]},
-        {"provisioning": [{**RULES["provisioning"][0], "where": {"$nor": 1}}]},
-        {"paths": {"customer.explode": "customers/explode"}},
-        {"paths": {"customer.create": "https://elsewhere.example/"}},
-        {"mandatoryAttributes": {"dogs": []}},
-    ],
-)
-def test_bad_settings_are_refused(deployment: Deployment, settings: Any) -> None:
-    assert deployment.call("PUT", "/settings/charging", settings).status == 422
+BAD_SETTINGS: list[dict[str, Any]] = [
+    {"provisioning": [{"object": "case", "event": "create", "customerProfile": "p"}]},
+    {"provisioning": [{"object": "customer", "event": "create"}]},
+    {"provisioning": [{**RULES["provisioning"][0], "where": {"$nor": 1}}]},
+    {"paths": {"customer.explode": "customers/explode"}},
+    {"paths": {"customer.create": "https://elsewhere.example/"}},
+    {"mandatoryAttributes": {"dogs": []}},
+]
+
+
+def test_bad_settings_are_refused(deployment: Deployment) -> None:
+    for settings in BAD_SETTINGS:
+        assert deployment.call("PUT", "/settings/charging", settings).status == 422, settings
+
+
+def test_an_id_that_nothing_can_have_is_404(deployment: Deployment, ocs: Sandbox) -> None:
+    for strange in ("x" * 3000, "a%00b"):
+        assert call(deployment, "GET", f"customers/{strange}").status == 404
+        assert call(deployment, "PUT", f"customers/{strange}/state", {"state": "ACTIVE"}).status == 404
+    assert ocs.calls() == []
 
 
 def test_a_path_can_be_set(deployment: Deployment, ocs: Sandbox) -> None:

@@ -98,7 +98,9 @@ type Repeated = bool | Callable[[SwitchboardError], bool]
 """Whether a failure that may pass is repeated on the flow's queue; all of them, none, or by the failure."""
 
 
-def perform_now(entry: Entry, do: Do, *, lease: timedelta, repeated: Repeated) -> Entry:
+def perform_now(
+    entry: Entry, do: Do, *, lease: timedelta, repeated: Repeated, claimed: bool = False
+) -> Entry:
     """Do accepted work while its caller waits: the beats of a queue step, and the failure is raised too.
 
     Work that another call with the same Idempotency-Key has done is answered with what came of it.
@@ -110,18 +112,20 @@ def perform_now(entry: Entry, do: Do, *, lease: timedelta, repeated: Repeated) -
         repeated: whether the flow has a queue, on which a failure that may pass is repeated. Without one it
             is parked, and the caller alone decides. A flow may also decide by the failure.
 
+        claimed: whether `accept` has claimed it for this very call.
+
     Returns:
         The entry as it is recorded.
 
     Raises:
         SwitchboardError: the failure of the work; `in-progress` while another call does it.
     """
-    claimed = ledger().claim(entry.ledger_id, lease=lease)
-    if claimed is None:
+    taken = entry if claimed else ledger().claim(entry.ledger_id, lease=lease)
+    if taken is None:
         if ledger().is_held(entry.ledger_id):
             raise SwitchboardError("in-progress", "The first request still runs.", retry_after=2)
         return ledger().get(entry.ledger_id) or entry
-    recorded, error = _work_on(claimed, do, repeated=repeated)
+    recorded, error = _work_on(taken, do, repeated=repeated)
     if error is not None:
         raise error
     return recorded

@@ -70,7 +70,9 @@ def classify(response: "httpx.Response") -> VendorError | None:
         code = "conflict"
     elif response.status_code == 404 or _UNKNOWN.search(words):
         code = "not-found"
-    extra: dict[str, object] = {"vendor_status": response.status_code, "balances": _balances(response)}
+    extra: dict[str, object] = {"vendor_status": response.status_code}
+    if (balances := _balances(response)) is not None:
+        extra["balances"] = balances
     return VendorError(code, words or f"The OCS answered {response.status_code}.", extra=extra)
 
 
