@@ -74,6 +74,14 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas["$defs"].items())),
+            "responses": {
+                str(status): {
+                    "description": title,
+                    "headers": _HEADERS,
+                    "content": {PROBLEM: {"schema": by_model[Problem]}},
+                }
+                for status, title in _PROBLEMS.items()
+            },
             "securitySchemes": {
                 "apiKey": {
                     "type": "apiKey",
@@ -96,9 +104,8 @@ def _operation(route: Route, by_model: dict[type[BaseModel], Any]) -> dict[str, 
         "parameters": list(_parameters(route)),
         "responses": {str(status): _answer(model, by_model) for status, model in route.answers.items()},
     }
-    problem = {"headers": _HEADERS, "content": {PROBLEM: {"schema": by_model[Problem]}}}
     for status in _problems_of(route):
-        operation["responses"].setdefault(str(status), {"description": _PROBLEMS[status]} | problem)
+        operation["responses"].setdefault(str(status), {"$ref": f"#/components/responses/{status}"})
     if route.scope is None:
         operation["security"] = []
     else:

@@ -19,14 +19,15 @@ import pytest
 
 from switchboard import aws, clock, config, connectors, partners, secrets, work
 from switchboard.api import Api, matches
+from switchboard.connectors import ocsio
 from switchboard.settings import store
 from tests.support.tables import mocked_aws
 
 ADMIN_KEY = "the-admin-key-of-the-tests-0123456789abcdefghijkl"
-QUEUES = {"SOCIAL_POST_QUEUE_URL": "social_case"}
+QUEUES = {"SOCIAL_POST_QUEUE_URL": "social_case", "CHARGING_QUEUE_URL": "charging_work"}
 """Each work queue's variable, and the step that takes from it."""
 
-STEPS = ("social_intake", "operations")
+STEPS = ("social_intake", "charging", "operations")
 """The steps behind the API; a path that no other has is the last one's, as in the template."""
 
 
@@ -197,6 +198,7 @@ def forget_everything() -> None:
     partners.forget()
     work.ledger.cache_clear()
     connectors.crm.cache_clear()
+    ocsio.ocs.cache_clear()
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_camel
 
 from switchboard import ids, observability
 from switchboard.errors import FieldError, SwitchboardError
@@ -95,6 +96,8 @@ class Route:
     secret_fields: frozenset[str] = frozenset()
     raw_body: Callable[[], Iterable[type[BaseModel]]] | None = None
     """The models of a body that the handler itself reads from `call.raw_body`."""
+    models: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    """`body` and `query` of a handler that is made from a table, and so has no signature of its own."""
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -105,12 +108,12 @@ class Route:
     @property
     def body(self) -> type[ApiModel] | None:
         """The model of the JSON body."""
-        return self.parameters.get("body")
+        return self.models.get("body") or self.parameters.get("body")  # type: ignore[return-value]
 
     @property
     def query(self) -> type[BaseModel] | None:
         """The model of the query string."""
-        return self.parameters.get("query")
+        return self.models.get("query") or self.parameters.get("query")
 
     @property
     def takes_nothing(self) -> bool:
@@ -154,21 +157,26 @@ class Api:
         answers: Mapping[int, type[BaseModel] | None],
         secret_fields: frozenset[str] = frozenset(),
         raw_body: Callable[[], Iterable[type[BaseModel]]] | None = None,
+        models: Mapping[str, type[BaseModel]] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare a route.
 
         Args:
             method: the HTTP method.
             path: as in the API's documentation, e.g. `/social/posts/{postId}`.
-            scope: what the caller's key must carry; None for a route that needs no key.
+            scope: what the caller's key must carry, or one of several: `charging:read|charging:write`; None
+                for a route that needs no key.
             answers: the model of each status that is not a problem.
             secret_fields: members of the answer that are shown once: a replay of an Idempotency-Key
                 leaves them out, because they are never stored.
             raw_body: the models that the body may have, when the handler reads `call.raw_body` itself.
+            models: the models of `body` and `query`, for a handler that is made from a table.
         """
 
         def declare(handler: Handler) -> Handler:
-            self._add(Route(method, path, scope, answers, handler, self.tag, secret_fields, raw_body))
+            self._add(
+                Route(method, path, scope, answers, handler, self.tag, secret_fields, raw_body, models or {})
+            )
             return handler
 
         return declare
@@ -352,11 +360,19 @@ def problem_fields(error: ValidationError, *, prefix: str = "") -> tuple[FieldEr
     """Pydantic's complaints as JSON pointers, without what was sent."""
     return tuple(
         FieldError(
-            prefix + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in one["loc"]),
+            prefix + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in _place(one)),
             one["msg"],
         )
         for one in error.errors(include_url=False, include_context=False, include_input=False)
     )
+
+
+def _place(error: Mapping[str, Any]) -> tuple[int | str, ...]:
+    """Where it is, under the API's names: pydantic calls a field that was left out by its Python name."""
+    place: tuple[int | str, ...] = error["loc"]
+    if error["type"] == "value_error" and len(place) == 1:
+        return (to_camel(str(place[0])),)
+    return place
 
 
 def parse_body[T: BaseModel](model: type[T], raw_body: bytes, headers: Mapping[str, str]) -> T:
@@ -431,8 +447,8 @@ def _authorize_any(caller: Caller) -> None:
 
 def _authorize(caller: Caller, scope: str) -> None:
     _authorize_any(caller)
-    if not caller.may(scope):
-        raise SwitchboardError("forbidden", f"This needs the scope {scope}.")
+    if not any(caller.may(one) for one in scope.split("|")):
+        raise SwitchboardError("forbidden", f"This needs the scope {scope.replace('|', ' or ')}.")
 
 
 def _storable(answer: Answer, secret_fields: frozenset[str]) -> dict[str, Any]:

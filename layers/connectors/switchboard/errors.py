@@ -111,6 +111,21 @@ _register(
         True,
     ),
     ErrorCode(
+        "outcome-unknown",
+        "remote",
+        503,
+        "Whether the vendor acted cannot be told",
+        "Repeat the call with its Idempotency-Key, or resubmit: it is then the same request for the vendor. "
+        "If the vendor does not honour request ids, compare by hand first.",
+    ),
+    ErrorCode(
+        "not-done",
+        "remote",
+        503,
+        "The vendor's answer was lost, and it had not acted",
+        "Repeat the call with its Idempotency-Key, or resubmit.",
+    ),
+    ErrorCode(
         "remote-unexpected",
         "remote",
         502,

@@ -193,6 +193,20 @@ def _month_before(month: str) -> str:
     return f"{year - 1}-12" if number == 1 else f"{year}-{number - 1:02d}"
 
 
+def _claim(update: "_Update", ledger_id: str, lease: timedelta) -> None:
+    """Let an update of `accept` take the work too, as `Ledger.claim` does for work that is there already."""
+    until = clock.timestamp(lease)
+    update.put(
+        status="in_progress",
+        attempts=1,
+        unrecorded=1,
+        leaseToken=secrets.token_hex(8),
+        leaseUntil=until,
+        dueAt=until,
+        openKey=_open_key("in_progress", ledger_id),
+    )
+
+
 class _Update:
     """An update expression in the making: what to set and what to remove."""
 
@@ -208,6 +222,15 @@ class _Update:
         self.names[f"#{name}"] = name
         self.values[f":{name}"] = value
         self._set.append(f"#{name} = " + expression.format(name=f"#{name}", value=f":{name}"))
+        return self
+
+    def put(self, **values: object) -> "_Update":
+        """Set these, also those that are set already: the last value counts."""
+        for name, value in values.items():
+            if f":{name}" in self.values:
+                self.values[f":{name}"] = value
+            else:
+                self.set(name, value)
         return self
 
     def set_once(self, name: str, value: object) -> "_Update":
@@ -254,10 +277,13 @@ class Ledger:
         status: Literal["pending", "filtered"] = "pending",
         code: str | None = None,
         result: Item | None = None,
+        lease: timedelta | None = None,
     ) -> Accepted:
         """Enter a piece of work, or a newer version of one; anything else finds the entry as it stands.
 
         A version that is accepted while a worker holds an older one waits until that one is recorded.
+        With a `lease`, work that is entered for the first time is claimed in the same write (`is_new` says
+        whether it was), for a caller that does it at once.
         """
         ledger_id = entry_id(partner_id, flow, entity)
         stamp = clock.timestamp()
@@ -294,12 +320,16 @@ class Ledger:
             update.set("openKey", _open_key("pending", ledger_id)).set("dueAt", clock.timestamp(LOST_AFTER))
         else:
             update.remove("openKey", "dueAt")
+        condition = "attribute_not_exists(pk) OR #version < :version"
+        if lease is not None:
+            condition = "attribute_not_exists(pk)"
+            _claim(update, ledger_id, lease)
         try:
             item = self.table.update(
                 _pk(ledger_id),
                 "ENTRY",
                 update.expression,
-                condition="attribute_not_exists(pk) OR #version < :version",
+                condition=condition,
                 names=update.names,
                 values=update.values,
             )

@@ -1,0 +1,1 @@
+"""Charging operations that were accepted for later are done here, in order (source 002)."""
