@@ -22,10 +22,14 @@ from switchboard.settings import store
 from tests.support.tables import mocked_aws
 
 ADMIN_KEY = "the-admin-key-of-the-tests-0123456789abcdefghijkl"
-QUEUES = {"SOCIAL_POST_QUEUE_URL": "social_case"}
+QUEUES = {
+    "SOCIAL_POST_QUEUE_URL": "social_case",
+    "SOCIAL_REPLY_QUEUE_URL": "social_reply",
+    "LEAD_QUEUE_URL": "lead_work",
+}
 """Each work queue's variable, and the step that takes from it."""
 
-STEPS = ("social_intake", "operations")
+STEPS = ("social_intake", "lead_create", "campaign_query", "operations")
 """The steps behind the API; a path that no other has is the last one's, as in the template."""
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -91,18 +91,54 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
         if ledger().is_held(ledger_id):
             raise Held
         return
+    _work_on(entry, do)
+
+
+def perform_now(entry: Entry, do: Do, *, lease: timedelta, repeated: bool) -> Entry:
+    """Do accepted work while its caller waits: the beats of a queue step, and the failure is raised too.
+
+    Work that another call with the same Idempotency-Key has done is answered with what came of it.
+
+    Args:
+        entry: as `accept` gave it.
+        do: the work.
+        lease: how long this function can still run.
+        repeated: whether the flow has a queue, on which a failure that may pass is repeated. Without one it
+            is parked, and the caller alone decides.
+
+    Returns:
+        The entry as it is recorded.
+
+    Raises:
+        SwitchboardError: the failure of the work; `in-progress` while another call does it.
+    """
+    claimed = ledger().claim(entry.ledger_id, lease=lease)
+    if claimed is None:
+        if ledger().is_held(entry.ledger_id):
+            raise SwitchboardError("in-progress", "The first request still runs.", retry_after=2)
+        return ledger().get(entry.ledger_id) or entry
+    recorded, error = _work_on(claimed, do, repeated=repeated)
+    if error is not None:
+        raise error
+    return recorded
+
+
+def _work_on(entry: Entry, do: Do, *, repeated: bool = True) -> tuple[Entry, SwitchboardError | None]:
+    """Do a claimed entry's work and record it; answers the entry as it is then, and the failure."""
     observability.logger.set_correlation_id(entry.correlation_id)
     watch = observability.Stopwatch()
     result: Item = dict(entry.result)
+    failure: SwitchboardError | None = None
+    retry_in = None
     try:
         outcome = do(entry, result)
     except SwitchboardError as error:
-        outcome, retry_in = failed(entry, error)
+        failure = error
     except Exception:  # noqa: BLE001 - a broken step must still record where the work stands
         observability.logger.exception("the step broke", ledger_id=entry.ledger_id, flow=entry.flow)
-        outcome, retry_in = failed(entry, SwitchboardError("internal"))
-    else:
-        retry_in = None
+        failure = SwitchboardError("internal")
+    if failure is not None:
+        outcome, retry_in = failed(entry, failure) if repeated else (_parked(failure), None)
     ledger().record(
         entry,
         outcome.status,
@@ -122,6 +158,15 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
         attempt=entry.attempts,
         milliseconds=watch.milliseconds,
     )
+    recorded = replace(
+        entry,
+        status=outcome.status,
+        code=outcome.code,
+        detail=outcome.detail,
+        result=result,
+        customer_id=outcome.customer_id or entry.customer_id,
+    )
+    return recorded, failure
 
 
 def failed(entry: Entry, error: SwitchboardError) -> tuple[Outcome, timedelta | None]:
@@ -130,7 +175,11 @@ def failed(entry: Entry, error: SwitchboardError) -> tuple[Outcome, timedelta | 
     if error.error.retryable and entry.attempts < limit:
         status: Status = "unknown" if isinstance(error, AnswerLost) else "retrying"
         return Outcome(status, code=error.code, detail=error.detail), retry_delay(entry.attempts, error)
-    return Outcome(parked_status(error), code=error.code, detail=error.detail), None
+    return _parked(error), None
+
+
+def _parked(error: SwitchboardError) -> Outcome:
+    return Outcome(parked_status(error), code=error.code, detail=error.detail)
 
 
 def parked_status(error: SwitchboardError) -> Status:
