@@ -33,7 +33,7 @@ class LeadState(ApiModel):
 def create_lead(call: Call, body: LeadRequest) -> Answer:
     """Create a lead, unless it is there already (409 `duplicate-lead` with `leadId` and `matchedOn`).
 
-    When it could be more than one customer's, it is 409 `ambiguous-lead` with `candidates`; nothing is written.
+    When several customers match, it is 409 `ambiguous-lead` with `candidates`, and nothing is written.
     """
     leads.check(body)
     leads.authors(call.caller.partner_id, body.posts)

@@ -6,8 +6,8 @@ second hand (developers.linkapi.solutions/docs/oraclesocialcloud, which cites
 docs.oracle.com/en/cloud/saas/social/cxsrr).
 
 UNVERIFIED, hence in `settings/social.engagement` where it can be: that a PUT of the message with a reply
-posts that reply, the reply's member names, that a reply shows as an activity under the id we gave it, and how the
-token is sent (as a Bearer token; an `apiKey` in the secret goes out as X-Api-Key).
+posts that reply, the reply's member names, that a reply shows as an activity under the id we gave it, and how
+the token is sent (as a Bearer token; an `apiKey` in the secret goes out as X-Api-Key).
 """
 
 from functools import cache

@@ -1,8 +1,8 @@
 """`settings/siebel`: the names under which this Siebel keeps what the connector reads and writes.
 
 The defaults are the names of the documented objects where there are any. Each business component has the
-fields as a record shows them; `search` names those that a search specification calls differently (Siebel has two
-vocabularies). Of what is UNVERIFIED, `docs/siebel.md` has the list.
+fields as a record shows them; `search` names those that a search specification calls differently (Siebel has
+two vocabularies). Of what is UNVERIFIED, `docs/siebel.md` has the list.
 """
 
 from typing import Annotated, Literal

@@ -7,7 +7,7 @@
     CUSTOMER#<accountId>  FOLLOWUP#<caseId>#<followupId>
     CUSTOMER#<accountId>  TASK#<taskId>
     CUSTOMER#<accountId>  LEAD#<leadId>                 a lead; `object` = "lead"
-    LEAD#<kind>#<digest>  LEAD                          slot: the one lead of an external id, address or number;
+    LEAD#<kind>#<digest>  LEAD                          slot: the one lead of an external id, e-mail or phone;
                                                         `object` = "link"
     CAMPAIGNS             <campaignId>                  a campaign; `object` = "campaign"
     PROFILE#<digest>      CREATED | CUSTOMER#<id>       link: a social profile to its customer
