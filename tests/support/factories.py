@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from switchboard.crm import NewCase, SocialProfile
+from switchboard.crm import NewCase, NewLead, SocialProfile
 
 _numbers = itertools.count(1)
 
@@ -30,6 +30,13 @@ def new_case(**fields: Any) -> NewCase:
         "assigned_to": "team-network",
     } | fields
     return NewCase(**given)
+
+
+def new_lead(**fields: Any) -> NewLead:
+    """A lead to create, of a person whom nobody knows."""
+    number = next(_numbers)
+    given = {"last_name": "Miller", "email": f"new.lead.{number}@example.com"} | fields
+    return NewLead(**given)
 
 
 def post(**fields: Any) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def find(table: Table, wanted: CampaignFilter, *, limit: int, cursor: str | None
 
 def get(table: Table, campaign_id: str) -> Campaign:
     """One campaign; raises VendorError `not-found`."""
-    item = table.get(_PK, campaign_id)
+    item = table.get(_PK, campaign_id) if campaign_id.startswith(_PREFIX) else None
     if item is None:
         raise VendorError("not-found", "The CRM has no such campaign.")
     return _campaign(item)
