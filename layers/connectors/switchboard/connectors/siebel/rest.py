@@ -39,6 +39,9 @@ _FORBIDDEN = frozenset({"SBL-DAT-00825"})
 _AWAY = ("SBL-SSM-", "SBL-NET-", "SBL-SVR-", "SBL-OSD-", "SBL-DBC-", "SBL-SCM-")
 """Families of connections, object managers and the database: what they say passes."""
 
+_CLEAR_STATUSES = frozenset({401, 429, 502, 503, 504})
+"""Mean the same whatever the body says: who we are, too fast, or away."""
+
 BAD_REFERENCE = "SBL-EAI-04401"
 """A value that is not on its bounded picklist; so a Contact Id whose contact is gone."""
 
@@ -68,7 +71,7 @@ def basic_auth(secret: Secret) -> Any:
 def classify(answer: "httpx.Response") -> VendorError | None:
     """The failure that an answer is: the SBL code decides, for a 500 may be lasting and a 200 a refusal."""
     words = _error_words(answer)
-    if words is None:
+    if words is None or answer.status_code in _CLEAR_STATUSES:
         return None
     found = _SBL.search(words)
     detail = f"siebel answered {answer.status_code}: {words}"
