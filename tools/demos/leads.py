@@ -36,7 +36,7 @@ def _post(stack: DemoStack, partner: httpx.Client, mark: str) -> dict[str, Any]:
     accepted = partner.post("/social/posts", json=body).json()
     found = stack.wait_for(lambda: _done(partner, f"/social/posts/{accepted['postId']}"), "the post")
     line("a post to answer", f"{found['status']}, case {found['caseId']}")
-    return found | body
+    return {**found, **body}
 
 
 def _reply(stack: DemoStack, partner: httpx.Client, post_id: str) -> None:
@@ -51,7 +51,10 @@ def _reply(stack: DemoStack, partner: httpx.Client, post_id: str) -> None:
     reply = stack.wait_for(sent, "the reply")
     posted = stack.sandbox.get("/_control/sem/replies").json()["items"]
     times = sum(each["id"] == reply["replyId"] for each in posted)
-    line("the agent's reply", f"{answer.status_code}, {reply['status']}; posted {times} time, noted on the case")
+    line(
+        "the agent's reply",
+        f"{answer.status_code}, {reply['status']}; posted {times} time, noted on the case",
+    )
 
 
 def _campaign(partner: httpx.Client, mark: str) -> dict[str, Any]:
@@ -88,14 +91,14 @@ def _meta_lead(stack: DemoStack, mark: str, campaign: dict[str, Any]) -> None:
     call = stack.sandbox.post("/_control/meta/leads", json=asked).json()
     headers = {"Content-Type": "application/json", "X-Hub-Signature-256": call["signature"]}
     url = f"{stack.stack.api_url}/hooks/facebook/leads"
+    before = {entry["ledgerId"] for entry in _lead_entries(stack)}
     started = time.monotonic()
     answer = httpx.post(url, content=call["body"], headers=headers, timeout=60, trust_env=False)
     forged = httpx.post(url, content=call["body"] + " ", headers=headers, timeout=60, trust_env=False)
 
     def made() -> dict[str, Any] | None:
-        entries = stack.api.get("/ledger", params={"flow": "lead", "limit": 100}).json()["items"]
-        for entry in entries:
-            if entry["partnerId"] == "admin" and entry["status"] not in _UNFINISHED:
+        for entry in _lead_entries(stack):
+            if entry["ledgerId"] not in before and entry["status"] not in _UNFINISHED:
                 found: dict[str, Any] = stack.api.get(f"/ledger/{entry['ledgerId']}").json()
                 return found
         return None
@@ -105,6 +108,12 @@ def _meta_lead(stack: DemoStack, mark: str, campaign: dict[str, Any]) -> None:
     line("Meta's webhook tells of a lead", f"{answer.status_code}; {entry['status']} ({seconds:.1f} s)")
     line(f"  in the linked campaign {campaign['sourceId']}", f"lead {entry['result']['leadId']}")
     line("the same call with a byte more", f"{forged.status_code} {forged.json()['code']}")
+
+
+def _lead_entries(stack: DemoStack) -> list[dict[str, Any]]:
+    """The latest leads that belong to the administrator, as Meta's do."""
+    entries = stack.api.get("/ledger", params={"flow": "lead", "limit": 100}).json()["items"]
+    return [entry for entry in entries if entry["partnerId"] == "admin"]
 
 
 def _social_campaign(mark: str) -> str:
