@@ -7,6 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from functions.social_intake import replies
 from functions.social_intake.logic import excluded_by
 from switchboard import observability, queues, work
 from switchboard.api import Answer, Api, Call
@@ -17,6 +18,7 @@ from switchboard.settings.social import SocialSettings
 from switchboard.social import FLOW, Post, PostState, author_group, post_entity
 
 api = Api("social")
+api.include(replies.api)
 
 
 def _state(entry: Entry) -> PostState:

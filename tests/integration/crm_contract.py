@@ -6,14 +6,14 @@ the people who work in that CRM. No test here knows which CRM it is.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from typing import Protocol
+from datetime import date, timedelta
+from typing import Any, Protocol
 
 import pytest
 
-from switchboard.crm import UNLINKED, CrmConnector, Customer
+from switchboard.crm import UNLINKED, Campaign, CampaignFilter, CrmConnector, Customer
 from switchboard.errors import VendorError
-from tests.support.factories import key, new_case, profile
+from tests.support.factories import key, new_case, new_lead, profile
 
 WEEK = timedelta(days=7)
 DAY = timedelta(days=1)
@@ -51,6 +51,18 @@ class Desk(Protocol):
 
     def followups(self, customer_id: str, case_id: str) -> list[str]:
         """The texts of a case's followups, in any order."""
+
+    def add_customer(self, name: str, *, email: str | None = None, phone: str | None = None) -> str:
+        """Add a customer with this last name, and answer its id."""
+
+    def contact_of(self, customer_id: str) -> tuple[str | None, str, str | None, str | None]:
+        """A customer's first and last name, e-mail address and phone number."""
+
+    def leads(self, customer_id: str) -> dict[str, str | None]:
+        """The campaign's source id of each of the customer's leads, by lead id."""
+
+    def campaigns(self, *campaigns: Campaign) -> None:
+        """Make these the CRM's only campaigns; their ids count for nothing."""
 
 
 def at_once[T](*calls: Callable[[], T]) -> list[T]:
@@ -532,6 +544,208 @@ class CrmContract:
             assert (known.customer_id, known.case_id) == (customer.customer_id, case.case_id)
         assert sorted(desk.followups(customer.customer_id, case.case_id)) == ["after", "before"]
         assert desk.cases(UNLINKED) == {}
+
+    # Noting an answer on a case
+
+    def test_a_note_goes_into_an_open_and_into_a_closed_case_once(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        case = crm.open_case(customer.customer_id, new_case(), key=key())
+        first, second = key(), key()
+        for work in (first, first):
+            crm.note_on_case(customer.customer_id, case.case_id, "answered", key=work)
+        desk.close_case(customer.customer_id, case.case_id)
+        crm.note_on_case(customer.customer_id, case.case_id, "answered late", key=second)
+
+        assert sorted(desk.followups(customer.customer_id, case.case_id)) == ["answered", "answered late"]
+
+    def test_a_note_follows_a_case_to_its_customer(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        case = crm.open_case(UNLINKED, new_case(), key=key())
+        crm.link_case(case.case_id, customer.customer_id)
+
+        crm.note_on_case(UNLINKED, case.case_id, "answered", key=key())
+
+        assert desk.followups(customer.customer_id, case.case_id) == ["answered"]
+
+    def test_a_note_on_no_case_is_refused(self, crm: CrmConnector, customer: Customer) -> None:
+        with pytest.raises(VendorError) as raised:
+            crm.note_on_case(customer.customer_id, "no-such-case", "x", key=key())
+
+        assert raised.value.code in ("not-found", "record-deleted")
+
+    # Leads
+
+    def test_a_lead_of_nobody_known_makes_a_customer(self, crm: CrmConnector, desk: Desk) -> None:
+        asked = new_lead(first_name="Ann", last_name="Lee", phone="+4930111222", assigned_to="team-a")
+
+        lead = crm.create_lead(asked, key=key())
+
+        assert lead.assigned_to == "team-a"
+        assert desk.contact_of(lead.customer_id) == ("Ann", "Lee", asked.email, "+4930111222")
+        assert list(desk.leads(lead.customer_id)) == [lead.lead_id]
+
+    def test_the_same_key_again_is_the_same_lead(self, crm: CrmConnector, desk: Desk) -> None:
+        asked, work = new_lead(), key()
+
+        made = {crm.create_lead(asked, key=work) for _ in range(3)}
+
+        assert len(made) == 1
+        assert len(desk.leads(made.pop().customer_id)) == 1
+
+    @pytest.mark.parametrize(
+        ("first", "second", "matched_on"),
+        [
+            ({"email": "Jane@example.com"}, {"email": "jane@EXAMPLE.com"}, "email"),
+            ({"email": None, "phone": "+4930111222"}, {"phone": "+4930111222"}, "phone"),
+            ({"external_id": "meta:1"}, {"external_id": "meta:1"}, "externalId"),
+            (
+                {"external_id": "meta:1", "email": "a@example.com", "phone": "+4930111222"},
+                {"external_id": "meta:2", "email": "a@example.com", "phone": "+4930111222"},
+                "email",
+            ),
+        ],
+    )
+    def test_a_duplicate_lead_is_refused(
+        self,
+        crm: CrmConnector,
+        desk: Desk,
+        first: dict[str, str | None],
+        second: dict[str, str | None],
+        matched_on: str,
+    ) -> None:
+        made = crm.create_lead(new_lead(**first), key=key())
+
+        with pytest.raises(VendorError) as raised:
+            crm.create_lead(new_lead(**second), key=key())
+
+        assert raised.value.code == "duplicate-lead"
+        assert raised.value.extra == {"leadId": made.lead_id, "matchedOn": matched_on}
+        assert len(desk.leads(made.customer_id)) == 1
+
+    def test_many_leads_of_one_person_at_once_make_one(self, crm: CrmConnector, desk: Desk) -> None:
+        asked = new_lead()
+
+        def create(work: str) -> str:
+            try:
+                return crm.create_lead(asked, key=work).customer_id
+            except VendorError as error:
+                return error.code
+
+        works = [key() for _ in range(8)]
+        made = at_once(*(lambda work=work: create(work) for work in works))
+
+        [customer_id] = [each for each in made if each != "duplicate-lead"]
+        assert len(desk.leads(customer_id)) == 1
+
+    def test_a_lead_is_put_on_the_customer_it_belongs_to(self, crm: CrmConnector, desk: Desk) -> None:
+        by_email = desk.add_customer("Mail", email="Jane@example.com")
+        by_phone = desk.add_customer("Phone", phone="+4930111222")
+
+        mailed = crm.create_lead(new_lead(email="jane@example.com", last_name="X"), key=key())
+        called = crm.create_lead(new_lead(phone="+4930111222", last_name="Y"), key=key())
+
+        assert (mailed.customer_id, called.customer_id) == (by_email, by_phone)
+        assert desk.contact_of(by_email)[:2] == (None, "Mail")
+
+    def test_two_customers_that_match_get_no_lead(self, crm: CrmConnector, desk: Desk) -> None:
+        twins = [desk.add_customer("Twin", phone="+4930111222") for _ in range(2)]
+        work = key()
+
+        with pytest.raises(VendorError) as raised:
+            crm.create_lead(new_lead(phone="+4930111222"), key=work)
+
+        assert raised.value.code == "ambiguous-lead"
+        assert raised.value.extra == {"candidates": sorted(twins)}
+        assert [desk.leads(twin) for twin in twins] == [{}, {}]
+        desk.delete_customer(twins[0])
+        assert crm.create_lead(new_lead(phone="+4930111222"), key=work).customer_id == twins[1]
+
+    def test_a_lead_completes_the_temporary_author_of_its_posts(self, crm: CrmConnector, desk: Desk) -> None:
+        jane = profile()
+        made = crm.create_customer_from_profile(jane, key=key())
+        asked = new_lead(first_name="Jane", last_name="Doe", profiles=(jane,))
+
+        lead = crm.create_lead(asked, key=key())
+
+        assert lead.customer_id == made.customer_id
+        assert desk.contact_of(made.customer_id) == ("Jane", "Doe", asked.email, None)
+        found = crm.find_customers_by_profile(jane.community, jane.author_id, key="k").only
+        assert found == Customer(made.customer_id, "Jane", "Doe", temporary=False)
+
+    def test_a_leads_new_author_is_the_customer_from_then_on(self, crm: CrmConnector) -> None:
+        jane = profile()
+
+        lead = crm.create_lead(new_lead(profiles=(jane,)), key=key())
+
+        assert _only(crm, jane.community, jane.author_id) == lead.customer_id
+
+    # Campaigns
+
+    def test_campaigns_are_found_by_name_and_start(self, crm: CrmConnector, desk: Desk) -> None:
+        desk.campaigns(
+            Campaign("", "", "Spring Push", "Social", "active", date(2026, 3, 1)),
+            Campaign("", "", "Summer push", None, "planned", date(2026, 6, 1), date(2026, 7, 1)),
+            Campaign("", "", "Undated", None, None),
+        )
+
+        def names(**wanted: Any) -> set[str]:
+            page = crm.find_campaigns(CampaignFilter(**wanted), limit=100, cursor=None)
+            assert page.next is None
+            return {campaign.name for campaign in page.items}
+
+        assert names() == {"Spring Push", "Summer push", "Undated"}
+        assert names(name="PUSH") == {"Spring Push", "Summer push"}
+        assert names(name="push*") == set()
+        assert names(started_from=date(2026, 3, 1)) == {"Spring Push", "Summer push"}
+        assert names(started_from=date(2026, 3, 2)) == {"Summer push"}
+        assert names(started_until=date(2026, 3, 1)) == {"Spring Push"}
+        assert names(started_until=date(2026, 2, 28)) == set()
+        assert names(status="Planned") == {"Summer push"}
+
+    def test_a_campaign_is_the_same_alone_and_in_the_list(self, crm: CrmConnector, desk: Desk) -> None:
+        desk.campaigns(Campaign("", "", "Spring", "Social", "active", date(2026, 3, 1), date(2026, 4, 1)))
+
+        [listed] = crm.find_campaigns(CampaignFilter(), limit=10, cursor=None).items
+
+        assert crm.get_campaign(listed.campaign_id) == listed
+        assert (listed.type, listed.status) == ("Social", "active")
+        assert (listed.start_date, listed.end_date) == (date(2026, 3, 1), date(2026, 4, 1))
+        lead = crm.create_lead(new_lead(campaign_source_id=listed.source_id), key=key())
+        assert desk.leads(lead.customer_id) == {lead.lead_id: listed.source_id}
+
+    def test_pages_of_campaigns_have_each_once(self, crm: CrmConnector, desk: Desk) -> None:
+        desk.campaigns(
+            *(
+                Campaign("", "", f"Campaign {number}", None, "active" if number % 2 else "planned")
+                for number in range(23)
+            )
+        )
+        for wanted, count in ((CampaignFilter(), 23), (CampaignFilter(status="active"), 11)):
+            found: list[str] = []
+            cursor: str | None = None
+            while True:
+                page = crm.find_campaigns(wanted, limit=5, cursor=cursor)
+                found += [campaign.name for campaign in page.items]
+                assert len(page.items) <= 5
+                cursor = page.next
+                if cursor is None:
+                    break
+            assert len(found) == len(set(found)) == count
+
+    @pytest.mark.parametrize("campaign_id", ["no-such", "cmp_0", "", "../x", "1-ABC' OR 'a'='a"])
+    def test_a_campaign_that_is_not_there(self, crm: CrmConnector, campaign_id: str) -> None:
+        with pytest.raises(VendorError) as raised:
+            crm.get_campaign(campaign_id)
+
+        assert raised.value.code == "not-found"
+
+    def test_a_bad_cursor_is_refused(self, crm: CrmConnector) -> None:
+        with pytest.raises(VendorError) as raised:
+            crm.find_campaigns(CampaignFilter(), limit=5, cursor="0.-1")
+
+        assert raised.value.code == "invalid"
 
 
 def _only(crm: CrmConnector, community: str, author_id: str) -> str | None:

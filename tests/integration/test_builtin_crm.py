@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from switchboard.aws import dynamodb
 from switchboard.connectors.builtin_crm import BuiltinCrm, RecordRef
 from switchboard.connectors.builtin_crm.records import MAX_PROFILES
-from switchboard.crm import UNLINKED, Customer, SocialProfile
+from switchboard.crm import UNLINKED, Campaign, Customer, SocialProfile
 from switchboard.dynamo import Table
 from switchboard.errors import VendorError
 from tests.integration.crm_contract import WEEK, CrmContract, at_once
@@ -60,6 +60,30 @@ class BuiltinDesk:
     def followups(self, customer_id: str, case_id: str) -> list[str]:
         page = self._crm.records.parts("followup", customer_id, case_id, limit=100)
         return [followup["body"] for followup in page.items]
+
+    def add_customer(self, name: str, *, email: str | None = None, phone: str | None = None) -> str:
+        fields = {"lastName": name, "email": email, "phone": phone}
+        account_id: str = self._crm.records.create_customer(fields)["accountId"]
+        return account_id
+
+    def contact_of(self, customer_id: str) -> tuple[str | None, str, str | None, str | None]:
+        customer = self._crm.records.get(RecordRef(customer_id))
+        return (
+            customer.get("firstName"),
+            customer["lastName"],
+            customer.get("email"),
+            customer.get("phone"),
+        )
+
+    def leads(self, customer_id: str) -> dict[str, str | None]:
+        items = self._crm.records.table.query_all(
+            "pk = :pk AND begins_with(sk, :leads)", {":pk": f"CUSTOMER#{customer_id}", ":leads": "LEAD#"}
+        )
+        return {item["leadId"]: item.get("campaignSourceId") for item in items}
+
+    def campaigns(self, *campaigns: Campaign) -> None:
+        for campaign in campaigns:
+            self._crm.create_campaign(campaign, key=key())
 
 
 @pytest.fixture(autouse=True)

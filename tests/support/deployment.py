@@ -24,10 +24,15 @@ from switchboard.settings import store
 from tests.support.tables import mocked_aws
 
 ADMIN_KEY = "the-admin-key-of-the-tests-0123456789abcdefghijkl"
-QUEUES = {"SOCIAL_POST_QUEUE_URL": "social_case", "CHARGING_QUEUE_URL": "charging_work"}
+QUEUES = {
+    "SOCIAL_POST_QUEUE_URL": "social_case",
+    "SOCIAL_REPLY_QUEUE_URL": "social_reply",
+    "LEAD_QUEUE_URL": "lead_work",
+    "CHARGING_QUEUE_URL": "charging_work",
+}
 """Each work queue's variable, and the step that takes from it."""
 
-STEPS = ("social_intake", "charging", "operations")
+STEPS = ("social_intake", "lead_create", "campaign_query", "charging", "operations")
 """The steps behind the API; a path that no other has is the last one's, as in the template."""
 
 

@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from switchboard.crm import NewCase, SocialProfile
+from switchboard.crm import NewCase, NewLead, SocialProfile
 
 _numbers = itertools.count(1)
 
@@ -30,6 +30,13 @@ def new_case(**fields: Any) -> NewCase:
         "assigned_to": "team-network",
     } | fields
     return NewCase(**given)
+
+
+def new_lead(**fields: Any) -> NewLead:
+    """A lead to create, of a person whom nobody knows."""
+    number = next(_numbers)
+    given = {"last_name": "Miller", "email": f"new.lead.{number}@example.com"} | fields
+    return NewLead(**given)
 
 
 def post(**fields: Any) -> dict[str, Any]:
@@ -67,3 +74,10 @@ def customer(**fields: Any) -> dict[str, Any]:
 def key(kind: str = "work") -> str:
     """A key of a piece of work that nobody else has."""
     return f"{kind}-{next(_numbers)}"
+
+
+def lead(**fields: Any) -> dict[str, Any]:
+    """The body of a POST /leads; a field given as None is left out."""
+    number = next(_numbers)
+    given = {"firstName": "Jane", "lastName": "Miller", "email": f"lead.{number}@example.com"} | fields
+    return {name: value for name, value in given.items() if value is not None}

@@ -66,6 +66,18 @@ class Call:
     raw_body: bytes
     context: "LambdaContext"
 
+    def work_id(self) -> str:
+        """What names the work of this call: the same for a repeat with its Idempotency-Key, else a fresh one.
+
+        So a call that died after it wrote finds its own write when it is repeated. Another body under the
+        same key is other work: refusing it is `idempotency`'s business.
+        """
+        key = self.headers.get("idempotency-key")
+        if key is None:
+            return ids.fresh("req")
+        digest = hashlib.sha256(self.raw_body).hexdigest()
+        return ids.derived("req", self.caller.partner_id, self.path, key, digest)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

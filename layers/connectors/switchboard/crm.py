@@ -7,8 +7,9 @@ Every write takes a `key`: a name that the caller derives from its own work (its
 never writes twice, so a worker that was killed after the write simply repeats it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 UNLINKED = "unlinked"
@@ -79,6 +80,89 @@ class CustomerMatch:
         return self.customers[0] if len(self.customers) == 1 else None
 
 
+@dataclass(frozen=True, slots=True)
+class NewLead:
+    """A lead to create, its e-mail address or phone number given.
+
+    `phone` is E.164. `email_key` is what addresses are compared by (see `leads.email_key`). `external_id` is
+    the source's own id of the lead, unique over all sources. `profiles` are the authors of the posts that it
+    came from.
+    """
+
+    last_name: str
+    first_name: str | None = None
+    email: str | None = None
+    email_key: str | None = None
+    phone: str | None = None
+    company: str | None = None
+    country: str | None = None
+    external_id: str | None = None
+    campaign_source_id: str | None = None
+    assigned_to: str | None = None
+    form: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    consent: Mapping[str, Any] = field(default_factory=dict)
+    profiles: tuple[SocialProfile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A lead that was created, with the customer whose it is."""
+
+    lead_id: str
+    customer_id: str
+    assigned_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign. `source_id` is what a lead names it by."""
+
+    campaign_id: str
+    source_id: str
+    name: str
+    type: str | None = None
+    status: str | None = None
+    start_date: date | None = None
+    end_date: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignFilter:
+    """Which campaigns are asked for: name contains (ignoring case), started on or after, on or before."""
+
+    name: str | None = None
+    started_from: date | None = None
+    started_until: date | None = None
+    status: str | None = None
+
+    def takes(self, campaign: Campaign) -> bool:
+        """Whether a campaign passes; one without a start date passes no date."""
+        start = campaign.start_date
+        return (
+            (self.name is None or self.name.casefold() in campaign.name.casefold())
+            and (self.started_from is None or (start is not None and start >= self.started_from))
+            and (self.started_until is None or (start is not None and start <= self.started_until))
+            and (self.status is None or self.status.casefold() == (campaign.status or "").casefold())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignPage:
+    """Some campaigns; `next` continues the list, None at its end."""
+
+    items: tuple[Campaign, ...]
+    next: str | None = None
+
+
+@runtime_checkable
+class CampaignKeeper(Protocol):
+    """A CRM in which campaigns can be made through Switchboard, because it has no user interface."""
+
+    def create_campaign(self, campaign: Campaign, *, key: str) -> Campaign:
+        """Create a campaign; its ids are the CRM's own, those given count for nothing."""
+
+
 class CrmConnector(Protocol):
     """The verbs of a CRM. Each raises `errors.VendorError` for what the CRM refuses or fails to answer."""
 
@@ -131,6 +215,32 @@ class CrmConnector(Protocol):
 
         Raises VendorError `not-found`, `record-deleted`, or `conflict` when it has another customer by now.
         """
+
+    def note_on_case(self, customer_id: str, case_id: str, body: str, *, key: str) -> None:
+        """Add a followup to a case, open or closed; with a `key` that has added one, nothing.
+
+        A case that was `UNLINKED` and has its customer by now is noted on there. Raises VendorError
+        `record-deleted` or `not-found` when the case is gone.
+        """
+
+    def create_lead(self, lead: NewLead, *, key: str) -> Lead:
+        """Create a lead on the customer it belongs to, who is made when there is none.
+
+        The customer is the author of `profiles`, or who has the e-mail address, or who has the phone number;
+        one that is temporary is completed with the lead's name and contact details. With a `key` that has
+        created a lead, that one. Many calls at once for one person make one lead.
+
+        Raises:
+            VendorError: `duplicate-lead` when a lead has the same external id, e-mail address or phone
+                number, with `leadId` and `matchedOn` in `extra`; `ambiguous-lead` when more than one customer
+                matches, with `candidates` in `extra`. Nothing is written then.
+        """
+
+    def find_campaigns(self, wanted: CampaignFilter, *, limit: int, cursor: str | None) -> CampaignPage:
+        """A page of the campaigns that `wanted` takes; raises VendorError `invalid` for a bad cursor."""
+
+    def get_campaign(self, campaign_id: str) -> Campaign:
+        """The campaign; raises VendorError `not-found`."""
 
 
 @runtime_checkable

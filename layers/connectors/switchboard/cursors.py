@@ -22,7 +22,7 @@ def decode(cursor: str | None, pattern: str) -> str | None:
         return None
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        position = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+        position = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (ValueError, binascii.Error):
         position = ""
     if not re.fullmatch(pattern, position):

@@ -156,6 +156,20 @@ _register(
         "Nothing: the customer is looked up again by itself.",
         True,
     ),
+    ErrorCode(
+        "duplicate-lead",
+        "data",
+        409,
+        "The lead is in the CRM already",
+        "Nothing: work with the lead that leadId names.",
+    ),
+    ErrorCode(
+        "ambiguous-lead",
+        "data",
+        409,
+        "More than one customer matches the lead",
+        "Settle in the CRM which customer it is, then send the lead again or resubmit its entry.",
+    ),
     ErrorCode("record-deleted", "data", 404, "The record was deleted in the CRM", "Discard the entry."),
     # Ourselves.
     ErrorCode(

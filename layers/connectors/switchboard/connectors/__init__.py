@@ -15,5 +15,9 @@ def crm() -> CrmConnector:
             from switchboard.connectors.builtin_crm import BuiltinCrm
 
             return BuiltinCrm(Table(os.environ["CRM_TABLE"]))
+        case "siebel":
+            from switchboard.connectors.siebel import connect
+
+            return connect(Table(os.environ["STATE_TABLE"]))
         case other:
             raise ValueError(f"there is no CRM connector {other!r}")

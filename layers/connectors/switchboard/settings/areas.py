@@ -9,6 +9,13 @@ from switchboard.models import ApiModel
 def areas() -> dict[str, type[ApiModel]]:
     """Each area's model. Imported when asked for: a step that reads one area does not load the others."""
     from switchboard.settings.charging import ChargingSettings
+    from switchboard.settings.leads import LeadSettings
+    from switchboard.settings.siebel import SiebelSettings
     from switchboard.settings.social import SocialSettings
 
-    return {"social": SocialSettings, "charging": ChargingSettings}
+    return {
+        "social": SocialSettings,
+        "leads": LeadSettings,
+        "siebel": SiebelSettings,
+        "charging": ChargingSettings,
+    }

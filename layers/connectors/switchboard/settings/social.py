@@ -47,12 +47,32 @@ class OwnAccount(ApiModel):
     author_id: AuthorId
 
 
+type Path = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[A-Za-z0-9/{}._~-]+$")]
+type Member = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class Engagement(ApiModel):
+    """How an agent's answer is given to the engagement platform. The defaults are UNVERIFIED.
+
+    `{messageId}` stands for the post's `uniqueId`, `{replyId}` for our id of the answer.
+    """
+
+    reply_method: Literal["PUT", "POST"] = "PUT"
+    reply_path: Path = "engage/v1/messages/{messageId}"
+    activity_path: Path = "engage/v1/messages/{messageId}/activities/{replyId}"
+    reply_field: Member = "reply"
+    id_field: Member = "id"
+    text_field: Member = "body"
+    agent_field: Member = "agentId"
+
+
 class SocialSettings(ApiModel):
     """The area `social`."""
 
     criteria: Criteria = Criteria()
     assignment_rules: Annotated[list[AssignmentRule], Field(max_length=200)] = []
     own_accounts: Annotated[list[OwnAccount], Field(max_length=1000)] = []
+    engagement: Engagement = Engagement()
     reopen_window_days: Annotated[
         int,
         Field(ge=0, le=365, description="A reply joins a case whose last activity is no older."),

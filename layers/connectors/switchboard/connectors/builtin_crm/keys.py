@@ -6,6 +6,10 @@
                                                         was linked to its customer (`movedTo`)
     CUSTOMER#<accountId>  FOLLOWUP#<caseId>#<followupId>
     CUSTOMER#<accountId>  TASK#<taskId>
+    CUSTOMER#<accountId>  LEAD#<leadId>                 a lead; `object` = "lead"
+    LEAD#<kind>#<digest>  LEAD                          slot: the one lead of an external id, e-mail or phone;
+                                                        `object` = "link"
+    CAMPAIGNS             <campaignId>                  a campaign; `object` = "campaign"
     PROFILE#<digest>      CREATED | CUSTOMER#<id>       link: a social profile to its customer
     EMAIL#<digest>        CUSTOMER#<id>                 link: an e-mail address, ignoring case
     PHONE#<digest>        CUSTOMER#<id>                 link: a phone number, ignoring its punctuation
@@ -108,6 +112,11 @@ def email_pk(email: str) -> str:
 def phone_pk(phone: str) -> str:
     """The partition of a phone number. The caller brings numbers into E.164; only punctuation is dropped."""
     return f"PHONE#{ids.derived('phn', ''.join(sign for sign in phone if sign.isdigit() or sign == '+'))}"
+
+
+def lead_pk(kind: str, value: str) -> str:
+    """The partition of the one lead that may have this external id, e-mail address or phone number."""
+    return f"LEAD#{kind.upper()}#{ids.derived('led', value)}"
 
 
 def links(customer: Item | None) -> dict[Key, Item]:

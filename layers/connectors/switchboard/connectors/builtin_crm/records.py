@@ -285,18 +285,24 @@ class Records:
             return []
         return [Write(self.table, key=RecordRef(account_id).key, condition=LIVE)]
 
-    def _replace(self, item: Item, changed: Item) -> None:
+    def replacing(self, item: Item, changed: Item) -> list[Write]:
+        """The writes that put `changed` in the place of `item`; the first has the guard, then its links."""
         if len(changed.get("profiles", ())) > MAX_PROFILES:
             raise VendorError("invalid", f"A customer carries at most {MAX_PROFILES} social profiles.")
-        guard: dict[str, Any] = {"condition": "rev = :rev", "values": {":rev": item["rev"]}}
         before, after = (links(held) if item["object"] == "customer" else {} for held in (item, changed))
-        writes = [Write(self.table, key=key, delete=True) for key in before.keys() - after.keys()]
-        writes += [Write(self.table, put=link) for key, link in after.items() if before.get(key) != link]
-        if not writes:
-            self.table.put(changed, **guard)
+        return [
+            Write(self.table, put=changed, condition="rev = :rev", values={":rev": item["rev"]}),
+            *(Write(self.table, key=key, delete=True) for key in before.keys() - after.keys()),
+            *(Write(self.table, put=link) for key, link in after.items() if before.get(key) != link),
+        ]
+
+    def _replace(self, item: Item, changed: Item) -> None:
+        writes = self.replacing(item, changed)
+        if len(writes) == 1:
+            self.table.put(changed, condition=writes[0].condition, values=writes[0].values)
             return
         try:
-            transact([Write(self.table, put=changed, **guard), *writes])
+            transact(writes)
         except TransactionCancelled as error:
             raise ConditionFailed(error.failed.get(0)) from None
 
@@ -310,6 +316,18 @@ class Records:
                 consistent=True,
             ):
                 self._delete_part(item)
+        if ref.object == "customer":
+            for lead in self.table.query_all(
+                "pk = :pk AND begins_with(sk, :leads)",
+                {":pk": ref.key[0], ":leads": "LEAD#"},
+                consistent=True,
+            ):
+                self._delete_lead(lead)
+
+    def _delete_lead(self, lead: Item) -> None:
+        # With its slots, so that the same person may become a lead again.
+        slots = [Write(self.table, key=(pk, "LEAD"), delete=True) for pk in lead["slots"]]
+        transact([Write(self.table, key=(lead["pk"], lead["sk"]), delete=True), *slots])
 
     def _delete_part(self, item: Item) -> None:
         try:

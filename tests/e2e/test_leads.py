@@ -1,0 +1,209 @@
+"""The rest of source 000 on the deployed stack: replies, leads, campaigns; and Siebel as its CRM."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from botocore.config import Config
+
+from tests.support import factories
+from tools.stack import Stack
+
+UNFINISHED = ("pending", "in_progress", "retrying", "unknown")
+
+
+def fresh_post(**fields: Any) -> dict[str, Any]:
+    mark = uuid.uuid4().hex
+    return factories.post(**({"uniqueId": mark, "authorId": f"author-{mark}"} | fields))
+
+
+def fresh_lead(**fields: Any) -> dict[str, Any]:
+    return factories.lead(**({"email": f"{uuid.uuid4().hex}@example.com"} | fields))
+
+
+def until[T](look: Callable[[], T | None], what: str, *, seconds: float = 120) -> T:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(0.2)
+    raise TimeoutError(what)
+
+
+def settled(api: httpx.Client, path: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = api.get(path).json()
+        return None if found["status"] in UNFINISHED else found
+
+    return until(look, f"{path} to be done")
+
+
+def pushed(api: httpx.Client, post: dict[str, Any]) -> str:
+    answer = api.post("/social/posts", json=post)
+    assert answer.status_code == 202, answer.text
+    post_id: str = answer.json()["postId"]
+    return post_id
+
+
+def replied(api: httpx.Client, post_id: str) -> dict[str, Any]:
+    path = f"/social/posts/{post_id}/replies"
+    assert api.post(path, json={"body": "We are on it.", "agentId": "a-7"}).status_code == 202
+
+    def look() -> dict[str, Any] | None:
+        [reply] = api.get(path).json()["items"]
+        return None if reply["status"] in UNFINISHED else reply
+
+    return until(look, "the reply to be sent")
+
+
+def test_a_reply_is_posted_once_and_noted(api: httpx.Client, sandbox: httpx.Client) -> None:
+    post_id = pushed(api, fresh_post())
+    reply = replied(api, post_id)
+    assert reply["status"] == "sent"
+    posted = sandbox.get("/_control/sem/replies").json()["items"]
+    assert sum(each["id"] == reply["replyId"] for each in posted) == 1
+    assert reply["caseId"] == api.get(f"/social/posts/{post_id}").json()["caseId"]
+
+
+def test_a_hundred_simultaneous_leads_are_one(api: httpx.Client) -> None:
+    lead = fresh_lead()
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: api.post("/leads", json=lead), range(100)))
+    assert sorted({answer.status_code for answer in answers}) == [201, 409]
+    assert [answer.status_code for answer in answers].count(201) == 1
+    assert len({answer.json()["leadId"] for answer in answers}) == 1
+
+
+def test_metas_webhook_is_taken_once(
+    api: httpx.Client, anonymous: httpx.Client, sandbox: httpx.Client
+) -> None:
+    fields = {"full_name": "Ann Lee", "email": f"{uuid.uuid4().hex}@example.com"}
+    call = sandbox.post("/_control/meta/leads", json={"fields": fields}).json()
+    headers = {"X-Hub-Signature-256": call["signature"], "Content-Type": "application/json"}
+    listed = api.get("/ledger", params={"flow": "lead", "limit": 100}).json()["items"]
+    before = {entry["ledgerId"] for entry in listed}
+    hook = "/hooks/facebook/leads"
+    for _ in range(2):
+        assert anonymous.post(hook, content=call["body"], headers=headers).status_code == 200
+    assert anonymous.post(hook, content=call["body"] + " ", headers=headers).status_code == 401
+    query = {"hub.mode": "subscribe", "hub.verify_token": "sandbox-meta-verify-token", "hub.challenge": "42"}
+    assert anonymous.get(hook, params=query).text == "42"
+
+    def look() -> dict[str, Any] | None:
+        items = api.get("/ledger", params={"flow": "lead"}).json()["items"]
+        done = [each for each in items if each["ledgerId"] not in before and each["status"] not in UNFINISHED]
+        return done[0] if done else None
+
+    assert until(look, "the lead")["status"] == "synced"
+    calls = sandbox.get("/_control/meta/calls").json()["items"]
+    assert sum(call["leadgenId"] in each["path"] for each in calls) == 1
+
+
+def test_campaigns_are_made_found_and_linked(api: httpx.Client) -> None:
+    name = f"Spring {uuid.uuid4().hex}"
+    made = api.post("/campaigns", json={"name": name, "startDate": "2026-03-01"}).json()
+    query = {"name": name.upper(), "startDate": "2026-03-01", "endDate": "2026-03-01"}
+    assert api.get("/campaigns", params=query).json()["items"] == [made]
+    link = f"/campaigns/{made['campaignId']}/links/2385"
+    assert api.put(link, json={"name": "On Facebook"}).status_code == 201
+    assert [each["name"] for each in api.get(f"/campaigns/{made['campaignId']}/links").json()["items"]] == [
+        "On Facebook"
+    ]
+    assert api.delete(link).status_code == 204
+
+
+# Siebel as the CRM
+
+
+def switch(stack: Stack, crm: str) -> None:
+    """Update that one parameter of the deployed stack."""
+    cloudformation = boto3.client(
+        "cloudformation",
+        endpoint_url=stack.aws_endpoint,
+        region_name=stack.region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(proxies={}),
+    )
+    [present] = cloudformation.describe_stacks(StackName=stack.stack_name)["Stacks"]
+    parameters: list[Any] = [
+        {"ParameterKey": each["ParameterKey"], "UsePreviousValue": True}
+        for each in present["Parameters"]
+        if each["ParameterKey"] != "CrmConnector"
+    ]
+    cloudformation.update_stack(
+        StackName=stack.stack_name,
+        UsePreviousTemplate=True,
+        Parameters=[*parameters, {"ParameterKey": "CrmConnector", "ParameterValue": crm}],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+
+    def look() -> str | None:
+        [stands] = cloudformation.describe_stacks(StackName=stack.stack_name)["Stacks"]
+        return None if stands["StackStatus"].endswith("IN_PROGRESS") else stands["StackStatus"]
+
+    assert until(look, "the update") == "UPDATE_COMPLETE"
+
+
+@pytest.fixture
+def on_siebel(stack: Stack, api: httpx.Client, sandbox: httpx.Client) -> Iterator[httpx.Client]:
+    """The API with Siebel behind it; the built-in CRM is put back at the end."""
+    sandbox.post("/_control/siebel/reset")
+    switch(stack, "siebel")
+    try:
+        assert api.get("/health").json()["crm"] == "siebel"
+        yield api
+    finally:
+        sandbox.delete("/_control/siebel/faults")
+        switch(stack, "builtin")
+
+
+def records(sandbox: httpx.Client, component: str) -> list[dict[str, str]]:
+    items: list[dict[str, str]] = sandbox.get(f"/_control/siebel/records/{component}").json()["items"]
+    return items
+
+
+def test_source_000_with_siebel_and_siebel_away_in_the_middle(
+    on_siebel: httpx.Client, sandbox: httpx.Client
+) -> None:
+    api = on_siebel
+    post = fresh_post()
+    first = pushed(api, post)
+    before = settled(api, f"/social/posts/{first}")
+    assert before["status"] == "synced"
+
+    sandbox.post("/_control/siebel/faults", json={"kind": "status", "status": 503})
+    second = pushed(api, fresh_post(authorId=post["authorId"], parentId=post["uniqueId"]))
+    third = pushed(api, fresh_post())
+
+    def waits() -> bool | None:
+        states = [api.get(f"/social/posts/{post_id}").json()["status"] for post_id in (second, third)]
+        return True if states == ["retrying", "retrying"] else None
+
+    assert until(waits, "the posts to wait for Siebel")
+    sandbox.delete("/_control/siebel/faults")
+    # And the first answer after that is lost, once Siebel has done what it was asked.
+    fault = {"kind": "answerLost", "count": 1, "method": "POST", "path": "Service Request$"}
+    sandbox.post("/_control/siebel/faults", json=fault)
+
+    [campaign] = api.get("/campaigns", params={"name": "summer"}).json()["items"]
+    refs = [{"community": post["community"], "uniqueId": post["uniqueId"]}]
+    lead = fresh_lead(posts=refs, campaignSourceId=campaign["sourceId"])
+    made = api.post("/leads", json=lead)
+    assert (made.status_code, made.json()["customerId"]) == (201, before["customerId"])
+    assert api.post("/leads", json=lead).json()["leadId"] == made.json()["leadId"]
+    assert replied(api, first)["status"] == "sent"
+
+    for post_id in (second, third):  # "retrying" is what they leave now, by themselves
+        assert settled(api, f"/social/posts/{post_id}")["status"] == "synced"
+    assert api.get(f"/social/posts/{second}").json()["caseId"] == before["caseId"]
+    assert len(records(sandbox, "Service Request")) == 2
+    assert len(records(sandbox, "Contact")) == 2
+    assert len(records(sandbox, "Lead")) == 1
+    assert len(records(sandbox, "Action")) == 2  # the thread's post, and the reply
