@@ -142,6 +142,7 @@ def now(call: Call, entry: Entry, prefer: Preference, *, claimed: bool) -> Entry
     system = ocs().within(seconds)
 
     def do(claimed: Entry, result: Item) -> Outcome:
+        result.pop("resubmitted", None)
         outcome = execute(
             claimed, result, ocs=system, settings=settings(), table=work.ledger().table, look_only=False
         )

@@ -30,9 +30,11 @@ _RESERVE_SECONDS = 3.0
 def do(entry: Entry, result: Item, *, time_left: Callable[[], float]) -> Outcome:
     """Do one operation when its turn has come, within what is left of the function's time."""
     turns = Turns(work.ledger())
-    # A call that its caller waited for was told to him as failed: after that it is only looked for. When an
-    # operator resubmits it, its attempts begin anew.
-    look_only = not entry.payload["later"] and entry.attempts > 1
+    # A call that its caller waited for was told to him as failed: after that it is only looked for, unless
+    # an operator has resubmitted it; then its attempts began anew, here.
+    if entry.attempts == 1:
+        result["resubmitted"] = True
+    look_only = not entry.payload["later"] and not result.get("resubmitted")
     if not look_only and turns.ahead_of(entry.group, entry.ledger_id) is not None:
         not_sent(entry, result)
         raise SwitchboardError("waits-for-earlier")

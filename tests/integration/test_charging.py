@@ -400,6 +400,20 @@ def test_a_call_that_was_told_as_failed_is_not_done_behind_its_callers_back(
     assert deployment.call("GET", operation).json["status"] == "synced"
 
 
+def test_an_operator_has_a_failed_call_done_though_the_ocs_is_still_away(
+    deployment: Deployment, ocs: Sandbox
+) -> None:
+    ocs.fault(kind="down")
+    reply = call(deployment, "POST", "customers", {"externalId": "c-1", "customerProfile": "p"})
+    assert deployment.call("POST", f"/ledger/{reply.json['operationId']}/resubmit").status == 202
+    deployment.run_queues()
+    ocs.heal()
+    deployment.pass_time(timedelta(minutes=1))
+    deployment.sweep()
+    deployment.run_queues()
+    assert call(deployment, "GET", "customers/c-1").status == 200
+
+
 def test_a_lost_answer_that_nobody_asks_about_is_resolved_by_looking(
     deployment: Deployment, ocs: Sandbox
 ) -> None:

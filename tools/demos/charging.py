@@ -16,7 +16,8 @@ def run(stack: DemoStack) -> None:
     def call(subject: str, method: str, path: str, body: dict[str, Any], **headers: str) -> dict[str, Any]:
         answer = api.request(method, f"charging/{path}", json=body, headers=headers)
         found: dict[str, Any] = answer.json()
-        shown = {name: found[name] for name in ("state", "balances", "detail", "status") if name in found}
+        named = ("detail",) if answer.is_error else ("state", "balances", "status")
+        shown = {name: found[name] for name in named if name in found}
         line(subject, f"{answer.status_code} {', '.join(map(str, shown.values()))}")
         return found
 

@@ -209,7 +209,7 @@ def _offer(offer: str, title: str, call: str) -> Operation:
     )
 
 
-def _resource(
+def _resource_row(
     action: Action, method: Literal["POST", "PUT"], path: str, use_case: str, call: str, verb: str
 ) -> Operation:
     return Operation(
@@ -254,7 +254,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _create("subscriber"),
     *_common("subscriber"),
     _subscribe("subscriber"),
-    _resource(
+    _resource_row(
         "add-resource",
         "POST",
         "resources",
@@ -262,7 +262,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "CreateSubscriberResource",
         "create",
     ),
-    _resource(
+    _resource_row(
         "swap-resource",
         "PUT",
         "resources/{resource}",
