@@ -64,6 +64,7 @@ def replied(api: httpx.Client, post_id: str) -> dict[str, Any]:
 
 def test_a_reply_is_posted_once_and_noted(api: httpx.Client, sandbox: httpx.Client) -> None:
     post_id = pushed(api, fresh_post())
+    assert settled(api, f"/social/posts/{post_id}")["status"] == "synced"
     reply = replied(api, post_id)
     assert reply["status"] == "sent"
     posted = sandbox.get("/_control/sem/replies").json()["items"]
@@ -129,7 +130,8 @@ def switch(stack: Stack, crm: str) -> None:
         region_name=stack.region,
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        config=Config(proxies={}),
+        # The emulator answers nobody while it changes every function.
+        config=Config(proxies={}, read_timeout=300, retries={"total_max_attempts": 1}),
     )
     [present] = cloudformation.describe_stacks(StackName=stack.stack_name)["Stacks"]
     parameters: list[Any] = [
