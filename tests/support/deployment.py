@@ -11,21 +11,26 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from switchboard import aws, config, connectors, partners, secrets, work
+from switchboard import aws, breaker, clock, config, connectors, partners, secrets, work
 from switchboard.api import Api, matches
 from switchboard.settings import store
 from tests.support.tables import mocked_aws
 
 ADMIN_KEY = "the-admin-key-of-the-tests-0123456789abcdefghijkl"
-QUEUES = {"SOCIAL_POST_QUEUE_URL": "social_case"}
+QUEUES = {
+    "SOCIAL_POST_QUEUE_URL": "social_case",
+    "MEMBER_QUEUE_URL": "member_sync",
+    "MEMBER_PUSH_QUEUE_URL": "member_sync",
+}
 """Each work queue's variable, and the step that takes from it."""
 
-STEPS = ("social_intake", "operations")
+STEPS = ("social_intake", "member_intake", "operations")
 """The steps behind the API; a path that no other has is the last one's, as in the template."""
 
 
@@ -61,7 +66,7 @@ class Deployment:
     """The deployed bundle."""
 
     queue_urls: dict[str, str]
-    receive_count: dict[str, int] = field(default_factory=dict)
+    patch: pytest.MonkeyPatch
 
     def call(
         self,
@@ -143,13 +148,27 @@ class Deployment:
             for message in batch
         ]
         handler = importlib.import_module(f"functions.{step}.app").lambda_handler
-        answer = handler({"Records": records}, Context())
+        try:
+            answer = handler({"Records": records}, Context())
+        except BaseException:  # a killed worker: SQS shows its messages again when their visibility ends
+            for message in batch:
+                aws.sqs().change_message_visibility(
+                    QueueUrl=self.queue_urls[variable],
+                    ReceiptHandle=message["ReceiptHandle"],
+                    VisibilityTimeout=0,
+                )
+            raise
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         for message in batch:
             if message["MessageId"] not in failed:
                 aws.sqs().delete_message(
                     QueueUrl=self.queue_urls[variable], ReceiptHandle=message["ReceiptHandle"]
                 )
+
+    def pass_time(self, span: timedelta) -> None:
+        """Let so much time pass for everything that reads the clock: leases end, retries become due."""
+        earlier = clock.now
+        self.patch.setattr(clock, "now", lambda: earlier() + span)
 
     def sweep(self) -> None:
         """Let the sweeper look once."""
@@ -180,8 +199,10 @@ def forget_everything() -> None:
     store.forget()
     secrets.clear()
     partners.forget()
+    breaker.forget()
     work.ledger.cache_clear()
     connectors.crm.cache_clear()
+    connectors.crowdtwist.cache_clear()
 
 
 @contextmanager
@@ -204,5 +225,5 @@ def deployed() -> Iterator[Deployment]:
             )
             urls[variable] = queue["QueueUrl"]
             patch.setenv(variable, queue["QueueUrl"])
-        yield Deployment(urls)
+        yield Deployment(urls, patch)
         forget_everything()

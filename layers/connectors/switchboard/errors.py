@@ -2,7 +2,8 @@
 
     SwitchboardError            one code of the registry, raised anywhere
     ├── VendorError             a vendor refused, or did not answer
-    │   └── AnswerLost          sent, and no answer came: the effect is unknown
+    │   ├── AnswerLost          sent, and no answer came: the effect is unknown
+    │   └── HeldBack            not sent: the vendor is known to be away, or the minute's calls are spent
 
 A code belongs to a class (whose fault it is), says whether a repeat may help, which HTTP status a
 synchronous caller gets, and what the operator does about it. `docs/errors.md` is made from this table.
@@ -109,6 +110,29 @@ _register(
         "The vendor gave no answer",
         "Nothing: the record is looked up before anything is sent again.",
         True,
+    ),
+    ErrorCode(
+        "circuit-open",
+        "remote",
+        503,
+        "The vendor is away, so it was not called",
+        "Nothing: one probe an interval looks whether it is back, then the work is sent by itself.",
+        True,
+    ),
+    ErrorCode(
+        "budget-spent",
+        "rate",
+        503,
+        "The calls of this minute are used up",
+        "Nothing: the work is repeated by itself. Raise the budget in the settings if it stays.",
+        True,
+    ),
+    ErrorCode(
+        "already-taken",
+        "data",
+        409,
+        "The value belongs to another member",
+        "Correct it in the CRM, or give another value there: the update is then sent by itself.",
     ),
     ErrorCode(
         "remote-unexpected",
@@ -232,3 +256,17 @@ class AnswerLost(VendorError):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__("remote-timeout", detail)
+
+
+class HeldBack(VendorError):
+    """The request was not sent: the breaker is open, or the rate budget is spent. No attempt counts.
+
+    Args:
+        connector: whose vendor was not called.
+        code: `circuit-open` or `budget-spent`.
+        retry_after: seconds until it may be.
+    """
+
+    def __init__(self, connector: str, code: str, detail: str, *, retry_after: float) -> None:
+        super().__init__(code, detail, retry_after=retry_after)
+        self.connector = connector

@@ -3,6 +3,9 @@
 A step brings one function, `do(entry, result)`: it calls the connector, notes in `result` the ids that
 came of it, and returns an `Outcome` or raises a `SwitchboardError`. All else is here, so a step cannot
 forget to record, and a worker that dies between two writes leaves an entry whose lease runs out.
+
+Work whose vendor is known to be away (`HeldBack`) counts as no attempt: it waits in the ledger until the
+vendor's breaker closes, and `release` sends it again.
 """
 
 import json
@@ -14,9 +17,9 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from switchboard import observability
-from switchboard.dynamo import Item, Table
-from switchboard.errors import AnswerLost, SwitchboardError
+from switchboard import breaker, observability, queues
+from switchboard.dynamo import ConditionFailed, Item, Table
+from switchboard.errors import AnswerLost, HeldBack, SwitchboardError
 from switchboard.ledger import Entry, Ledger, Status
 
 if TYPE_CHECKING:
@@ -31,6 +34,10 @@ MAX_ATTEMPTS = 300
 MAX_BREAKDOWNS = 8
 """Attempts after which work that breaks our own code is parked."""
 
+RELEASED_AT_ONCE = 100
+"""Held work that the worker whose probe was answered sends by itself; the sweeper sends the rest."""
+
+_SENT_AGAIN_AFTER = timedelta(minutes=5)
 _TIME_TO_WORK = timedelta(seconds=5)
 """What is not started with so much time left goes back to the queue."""
 
@@ -63,14 +70,20 @@ def ledger() -> Ledger:
     return Ledger(Table(os.environ["STATE_TABLE"]))
 
 
-def run_batch(event: dict[str, Any], context: "LambdaContext", do: Do) -> "PartialItemFailureResponse":
-    """Do the work of each message of a FIFO batch; a group stops at its first message that goes back."""
+def run_batch(
+    event: dict[str, Any], context: "LambdaContext", do: Do, *, time_to_work: timedelta = _TIME_TO_WORK
+) -> "PartialItemFailureResponse":
+    """Do the work of each message of a FIFO batch; a group stops at its first message that goes back.
+
+    What is not started with `time_to_work` left of the function's time goes back, so a step whose vendor may
+    be slow asks for more.
+    """
     from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
     def handle(record: SQSRecord) -> None:
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        if remaining < _TIME_TO_WORK:
+        if remaining < time_to_work:
             raise OutOfTime
         perform(json.loads(record.body)["ledgerId"], do, lease=remaining)
 
@@ -94,15 +107,19 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
     observability.logger.set_correlation_id(entry.correlation_id)
     watch = observability.Stopwatch()
     result: Item = dict(entry.result)
+    held_back: HeldBack | None = None
+    retry_in: timedelta | None = None
     try:
         outcome = do(entry, result)
+    except HeldBack as error:
+        held_back = error
+        outcome = Outcome("retrying", code=error.code, detail=error.detail)
+        retry_in = timedelta(seconds=error.retry_after or 0)
     except SwitchboardError as error:
         outcome, retry_in = failed(entry, error)
     except Exception:  # noqa: BLE001 - a broken step must still record where the work stands
         observability.logger.exception("the step broke", ledger_id=entry.ledger_id, flow=entry.flow)
         outcome, retry_in = failed(entry, SwitchboardError("internal"))
-    else:
-        retry_in = None
     ledger().record(
         entry,
         outcome.status,
@@ -111,6 +128,8 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
         result=result,
         customer_id=outcome.customer_id,
         retry_in=retry_in,
+        held_by=held_back.connector if held_back and held_back.code == "circuit-open" else None,
+        attempted=held_back is None,
     )
     observability.count("Done", flow=entry.flow, status=outcome.status)
     observability.logger.info(
@@ -122,6 +141,26 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
         attempt=entry.attempts,
         milliseconds=watch.milliseconds,
     )
+    for connector in breaker.closed_here():
+        release(connector, limit=RELEASED_AT_ONCE)
+
+
+def release(connector: str, *, limit: int | None = None, has_time: Deadline = lambda: True) -> int:
+    """Send the work again that waits for a connector, as far as this function knows its queue.
+
+    Returns how many pieces were sent.
+    """
+    sent = 0
+    for entry in ledger().held(connector):
+        if sent == limit or not has_time():
+            break
+        if queues.knows(entry.flow):
+            try:
+                queues.offer(ledger().postpone(entry, _SENT_AGAIN_AFTER))
+            except ConditionFailed:
+                continue
+            sent += 1
+    return sent
 
 
 def failed(entry: Entry, error: SwitchboardError) -> tuple[Outcome, timedelta | None]:

@@ -2,9 +2,13 @@
 
 import os
 from functools import cache
+from typing import TYPE_CHECKING
 
 from switchboard.crm import CrmConnector
 from switchboard.dynamo import Table
+
+if TYPE_CHECKING:
+    from switchboard.connectors.crowdtwist import CrowdTwist
 
 
 @cache
@@ -17,3 +21,13 @@ def crm() -> CrmConnector:
             return BuiltinCrm(Table(os.environ["CRM_TABLE"]))
         case other:
             raise ValueError(f"there is no CRM connector {other!r}")
+
+
+@cache
+def crowdtwist() -> "CrowdTwist":
+    """The loyalty programme, as `settings/members` says how to speak to it."""
+    from switchboard.connectors.crowdtwist import CrowdTwist
+    from switchboard.settings import store
+    from switchboard.settings.members import MemberSettings
+
+    return CrowdTwist(lambda: store.current("members", MemberSettings))

@@ -8,6 +8,7 @@ from switchboard.models import ApiModel
 @cache
 def areas() -> dict[str, type[ApiModel]]:
     """Each area's model. Imported when asked for: a step that reads one area does not load the others."""
+    from switchboard.settings.members import MemberSettings
     from switchboard.settings.social import SocialSettings
 
-    return {"social": SocialSettings}
+    return {"social": SocialSettings, "members": MemberSettings}

@@ -6,6 +6,7 @@
                                                         was linked to its customer (`movedTo`)
     CUSTOMER#<accountId>  FOLLOWUP#<caseId>#<followupId>
     CUSTOMER#<accountId>  TASK#<taskId>
+    MEMBER#<number>       MEMBER                        a loyalty member (`members`)
     PROFILE#<digest>      CREATED | CUSTOMER#<id>       link: a social profile to its customer
     EMAIL#<digest>        CUSTOMER#<id>                 link: an e-mail address, ignoring case
     PHONE#<digest>        CUSTOMER#<id>                 link: a phone number, ignoring its punctuation
