@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from functions.member_sync import logic
 from functions.member_sync.logic import Finding
 from switchboard import observability, work
-from switchboard.connectors import crm, crowdtwist
+from switchboard.connectors import crm, loyalty
 from switchboard.connectors.crowdtwist import User, user_fields
 from switchboard.crm import MemberPush, MemberSync
 from switchboard.dynamo import Item
@@ -68,7 +68,7 @@ def _bring_into_step(entry: Entry, member: Member, result: Item) -> Finding:
     result.pop("sent", None)
     try:
         user = _read_back(entry.entity, fields) if in_doubt else None
-        user = user or crowdtwist().update(entry.entity, fields) or _create(entry.entity, fields)
+        user = user or loyalty().update(entry.entity, fields) or _create(entry.entity, fields)
     except AnswerLost:
         result["unresolved"] = True
         raise
@@ -79,16 +79,16 @@ def _bring_into_step(entry: Entry, member: Member, result: Item) -> Finding:
 
 def _read_back(number: str, fields: Item) -> User | None:
     """The member as it stands in CrowdTwist, when the lost call has done all that it should."""
-    user = crowdtwist().find(number)
+    user = loyalty().find(number)
     return user if user and logic.holds(user.fields, fields) else None
 
 
 def _create(number: str, fields: Item) -> User:
     """Create the member; of a value that is taken already, look first whether this very member has it."""
     try:
-        return crowdtwist().create(number, fields)
+        return loyalty().create(number, fields)
     except SwitchboardError as error:
-        user = crowdtwist().update(number, fields) if error.code == "already-taken" else None
+        user = loyalty().update(number, fields) if error.code == "already-taken" else None
         if user is None:
             raise
         return user

@@ -202,7 +202,7 @@ def forget_everything() -> None:
     breaker.forget()
     work.ledger.cache_clear()
     connectors.crm.cache_clear()
-    connectors.crowdtwist.cache_clear()
+    connectors.loyalty.cache_clear()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def crm() -> CrmConnector:
 
 
 @cache
-def crowdtwist() -> "CrowdTwist":
+def loyalty() -> "CrowdTwist":
     """The loyalty programme, as `settings/members` says how to speak to it."""
     from switchboard.connectors.crowdtwist import CrowdTwist
     from switchboard.settings import store
