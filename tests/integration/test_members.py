@@ -135,7 +135,9 @@ def test_an_older_update_is_superseded_and_a_repeated_one_changes_nothing(
 
 def test_modification_times_order_updates_too(deployment: Deployment, crowdtwist: Sandbox) -> None:
     put(deployment, "1", version=None, modifiedAt="2026-03-01T10:00:00.000002Z", lastName="Newer")
-    older = put(deployment, "1", version=None, modifiedAt="2026-03-01T11:00:00.000001+01:00", lastName="Older")
+    older = put(
+        deployment, "1", version=None, modifiedAt="2026-03-01T11:00:00.000001+01:00", lastName="Older"
+    )
     deployment.run_queues()
     assert older.json["status"] == "superseded"
     assert users(crowdtwist)["1"]["last_name"] == "Newer"
@@ -293,7 +295,11 @@ def test_a_refused_key_is_ours_and_not_the_members_error(deployment: Deployment,
     put(deployment, "1")
     deployment.run_queues()
     found = sync(deployment, "1")
-    assert (found["status"], found["code"], found["ctSyncStatus"]) == ("retrying", "remote-auth", "OIC Failure")
+    assert (found["status"], found["code"], found["ctSyncStatus"]) == (
+        "retrying",
+        "remote-auth",
+        "OIC Failure",
+    )
     aws.secretsmanager().put_secret_value(
         SecretId=arn, SecretString=json.dumps(stand_in.vendor.secret(stand_in.origin))
     )
@@ -418,7 +424,7 @@ def test_scopes_are_kept_apart(deployment: Deployment) -> None:
 # What CrowdTwist pushes
 
 
-def push(deployment: Deployment, token: str = "sandbox-crowdtwist-hook", **body: object) -> Reply:  # noqa: S107
+def push(deployment: Deployment, token: str = "sandbox-crowdtwist-hook", **body: object) -> Reply:
     return deployment.call("POST", f"/hooks/crowdtwist/{token}", body, key=None)
 
 

@@ -119,6 +119,11 @@ class Breaker:
             return False
         raise self._held_back()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open, as far as this process knows."""
+        return self._present().is_open
+
     def answered(self, *, probe: bool) -> None:
         """The vendor answered, whatever it said: the probe closes the breaker, a row of failures ends."""
         closed: Item = {":no": False, ":zero": 0}
@@ -209,6 +214,7 @@ class Budget:
     calls_per_minute: Callable[[], int]
     _slice: int = field(default=-1, init=False)
     _left: int = field(default=0, init=False)
+    _spent: bool = field(default=False, init=False)
 
     def take(self) -> None:
         """Take one call; raises HeldBack until the next slice when none is left."""
@@ -218,9 +224,11 @@ class Budget:
         )
         now = clock.now().timestamp()
         number = int(now // seconds)
-        if self._slice != number or self._left == 0:
+        if self._slice != number:
+            self._slice, self._left, self._spent = number, 0, False
+        if self._left == 0 and not self._spent:
             self._left = self._reserve(number, seconds, calls, max(1, calls // _BLOCKS))
-            self._slice = number
+            self._spent = self._left == 0
         if self._left == 0:
             raise HeldBack(
                 self.connector,
@@ -273,6 +281,8 @@ class Gate:
                 self.breaker.failed(error, probe=probe)
             elif isinstance(error, VendorError):
                 self.breaker.answered(probe=probe)
+            if isinstance(error, VendorError) and self.breaker.is_open:
+                error.waits_for = self.breaker.connector
             raise
         self.breaker.answered(probe=probe)
 

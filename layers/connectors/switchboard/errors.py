@@ -245,7 +245,12 @@ class SwitchboardError(Exception):
 
 
 class VendorError(SwitchboardError):
-    """A vendor refused the work, or could not be reached; `detail` holds its words, redacted."""
+    """A vendor refused the work, or could not be reached; `detail` holds its words, redacted.
+
+    `waits_for` names the connector whose breaker is open by now: a repeat waits until it closes.
+    """
+
+    waits_for: str | None = None
 
 
 class AnswerLost(VendorError):
@@ -269,4 +274,5 @@ class HeldBack(VendorError):
 
     def __init__(self, connector: str, code: str, detail: str, *, retry_after: float) -> None:
         super().__init__(code, detail, retry_after=retry_after)
-        self.connector = connector
+        if code == "circuit-open":
+            self.waits_for = connector

@@ -10,7 +10,7 @@ entity); its states are those of `Status`:
                └── resubmit     └──▶ unknown    (sent, no answer: looked up before it is sent again)
 
 An entry that found its vendor's breaker open is `retrying` too, but waits under the connector's name until
-the breaker closes (`held`), with no attempt counted.
+the breaker closes (`held`); an attempt that was not made is not counted.
 
 Every move is one conditional write:
 
@@ -520,7 +520,7 @@ class Ledger:
             key = {":key": f"{_held_key(connector)}#{shard}"}
             for found in self.table.query_all("openKey = :key", key, index="Open", limit=_LISTED):
                 entry = self.get(found["ledgerId"])
-                if entry is not None and entry.status == "retrying":
+                if entry is not None and entry.status in ("retrying", "unknown"):
                     yield entry
 
     # read ---------------------------------------------------------------------------------------------

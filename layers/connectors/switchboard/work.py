@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from switchboard import breaker, observability, queues
 from switchboard.dynamo import ConditionFailed, Item, Table
-from switchboard.errors import AnswerLost, HeldBack, SwitchboardError
+from switchboard.errors import AnswerLost, HeldBack, SwitchboardError, VendorError
 from switchboard.ledger import Entry, Ledger, Status
 
 if TYPE_CHECKING:
@@ -107,16 +107,18 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
     observability.logger.set_correlation_id(entry.correlation_id)
     watch = observability.Stopwatch()
     result: Item = dict(entry.result)
-    held_back: HeldBack | None = None
     retry_in: timedelta | None = None
+    waits_for: str | None = None
+    attempted = True
     try:
         outcome = do(entry, result)
     except HeldBack as error:
-        held_back = error
         outcome = Outcome("retrying", code=error.code, detail=error.detail)
-        retry_in = timedelta(seconds=error.retry_after or 0)
+        retry_in, waits_for, attempted = timedelta(seconds=error.retry_after or 0), error.waits_for, False
     except SwitchboardError as error:
         outcome, retry_in = failed(entry, error)
+        if retry_in is not None and isinstance(error, VendorError):
+            waits_for = error.waits_for
     except Exception:  # noqa: BLE001 - a broken step must still record where the work stands
         observability.logger.exception("the step broke", ledger_id=entry.ledger_id, flow=entry.flow)
         outcome, retry_in = failed(entry, SwitchboardError("internal"))
@@ -128,8 +130,8 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
         result=result,
         customer_id=outcome.customer_id,
         retry_in=retry_in,
-        held_by=held_back.connector if held_back and held_back.code == "circuit-open" else None,
-        attempted=held_back is None,
+        held_by=waits_for,
+        attempted=attempted,
     )
     observability.count("Done", flow=entry.flow, status=outcome.status)
     observability.logger.info(
