@@ -86,8 +86,8 @@ def test_no_member_is_stale_and_no_version_goes_back(
         messages += [accepted] * lots.choice([0, 1, 1, 2])  # lost, or twice
         if lots.random() < 0.3 and messages:
             work.perform(messages.pop(lots.randrange(len(messages))), do, lease=LEASE)
-    for number in range(MEMBERS):
-        work.perform(member_ledger_id(str(number)), do, lease=LEASE)
+    for member in range(MEMBERS):
+        work.perform(member_ledger_id(str(member)), do, lease=LEASE)
     assert vendor.users == {str(number): 5 for number in range(MEMBERS)}
     for versions in vendor.seen.values():
         assert versions == sorted(versions)

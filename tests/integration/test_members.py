@@ -12,7 +12,7 @@ from switchboard import aws, queues, work
 from switchboard.connectors import crm
 from switchboard.members import member_ledger_id
 from tests.support import factories
-from tests.support.deployment import Deployment, Reply
+from tests.support.deployment import ADMIN_KEY, Deployment, Reply
 from tests.support.vendors import Sandbox, configured, serving
 
 
@@ -30,9 +30,8 @@ def crowdtwist(deployment: Deployment, stand_in: Sandbox) -> Sandbox:
     return stand_in
 
 
-def put(deployment: Deployment, number: str, *, key: str | None = None, **fields: object) -> Reply:
-    options = {} if key is None else {"key": key}
-    return deployment.call("PUT", f"/members/{number}", factories.member(**fields), **options)
+def put(deployment: Deployment, number: str, *, key: str = ADMIN_KEY, **fields: Any) -> Reply:
+    return deployment.call("PUT", f"/members/{number}", factories.member(**fields), key=key)
 
 
 def sync(deployment: Deployment, number: str) -> dict[str, Any]:
@@ -166,7 +165,7 @@ def test_updates_that_wait_collapse_into_the_newest(deployment: Deployment, crow
     ],
 )
 def test_what_is_no_member_is_refused_with_its_field(
-    deployment: Deployment, fields: dict[str, object], pointer: str
+    deployment: Deployment, fields: dict[str, Any], pointer: str
 ) -> None:
     reply = put(deployment, "1", **fields)
     assert reply.status == 422, reply.text
@@ -424,7 +423,7 @@ def test_scopes_are_kept_apart(deployment: Deployment) -> None:
 # What CrowdTwist pushes
 
 
-def push(deployment: Deployment, token: str = "sandbox-crowdtwist-hook", **body: object) -> Reply:
+def push(deployment: Deployment, body: object, token: str = "sandbox-crowdtwist-hook") -> Reply:
     return deployment.call("POST", f"/hooks/crowdtwist/{token}", body, key=None)
 
 
@@ -446,16 +445,16 @@ def test_segments_stand_on_the_member_whatever_order_they_come_in(
     deployment: Deployment, crowdtwist: Sandbox
 ) -> None:
     put(deployment, "1")
-    assert push(deployment, **segment()).status == 200
-    assert push(deployment, **segment(name="Gold", subscription_id=7)).status == 200
+    assert push(deployment, segment()).status == 200
+    assert push(deployment, segment(name="Gold", subscription_id=7)).status == 200
     deployment.run_queues()
     held = deployment.call("GET", "/members/1").json["crowdTwist"]["segments"]
     assert held == [
         {"name": "Gold", "since": "2022-07-27T18:29:18+00:00"},
         {"name": "Users in New York", "since": "2022-07-27T18:29:18+00:00"},
     ]
-    push(deployment, **segment(event="exited", date_occurred="2022-08-01T00:00:00Z"))
-    push(deployment, **segment(date_occurred="2022-07-30T00:00:00Z"))  # an older one, late
+    push(deployment, segment(event="exited", date_occurred="2022-08-01T00:00:00Z"))
+    push(deployment, segment(date_occurred="2022-07-30T00:00:00Z"))  # an older one, late
     deployment.run_queues()
     held = deployment.call("GET", "/members/1").json["crowdTwist"]["segments"]
     assert [each["name"] for each in held] == ["Gold"]
@@ -467,7 +466,7 @@ def test_a_pushed_profile_stands_beside_the_members_own_data(
     put(deployment, "1", email="jane@example.com", attributes={"score": 1.5})
     deployment.run_queues()
     crowdtwist.forget_calls()
-    push(deployment, thirdPartyId="1", emailAddress="new@example.com", redeemablePoints=5200, share=0.25)
+    push(deployment, {"thirdPartyId": "1", "emailAddress": "new@example.com", "share": 0.25})
     deployment.run_queues()
     member = deployment.call("GET", "/members/1").json
     assert member["crowdTwist"]["profile"]["emailAddress"] == "new@example.com"
@@ -482,17 +481,17 @@ def test_a_pushed_profile_stands_beside_the_members_own_data(
 def test_a_push_about_nobody_of_ours_is_taken_and_ignored(
     deployment: Deployment, crowdtwist: Sandbox, body: dict[str, object]
 ) -> None:
-    reply = push(deployment, **body)
+    reply = push(deployment, body)
     assert (reply.status, reply.json["status"]) == (200, "ignored")
 
 
 def test_a_wrong_token_is_not_found_and_without_a_secret_the_hook_is_shut(
     deployment: Deployment, crowdtwist: Sandbox
 ) -> None:
-    assert push(deployment, "wrong", **segment()).status == 404
-    assert push(deployment, "ä", **segment()).status == 404
+    assert push(deployment, segment(), token="wrong").status == 404
+    assert push(deployment, segment(), token="ä").status == 404
     deployment.patch.delenv("CROWDTWIST_SECRET_ARN")
-    assert push(deployment, **segment()).status == 404
+    assert push(deployment, segment()).status == 404
     assert deployment.run_queues() == 0
 
 

@@ -36,7 +36,7 @@ from switchboard.errors import AnswerLost, HeldBack, SwitchboardError, VendorErr
 THRESHOLD = 5
 """Failures in a row, of all workers together, that open the breaker."""
 
-PROBE_INTERVAL = timedelta(seconds=30)
+PROBE_INTERVAL = timedelta(seconds=20)
 """Between two probes; longer than any connector's deadline, so that there is one probe at a time."""
 
 LOOKED_AT_AGAIN = 1.0

@@ -46,16 +46,9 @@ class Members:
                 return item
             kept = {name: value for name, value in item.items() if name in _KEPT}
             known = sync.crowdtwist_id if sync.crowdtwist_id is not None else item.get("crowdTwistId")
-            return (
-                kept
-                | _without_floats(profile)
-                | {
-                    "ctSyncStatus": sync.status,
-                    "ctSyncError": sync.error,
-                    "ctSyncVersion": sync.version,
-                    "crowdTwistId": known,
-                }
-            )
+            changed: Item = kept | _without_floats(profile)
+            changed |= {"ctSyncStatus": sync.status, "ctSyncError": sync.error}
+            return changed | {"ctSyncVersion": sync.version, "crowdTwistId": known}
 
         self._rewrite(number, change)
 
