@@ -15,7 +15,7 @@ from switchboard import breaker, observability, queues, work
 from switchboard.dynamo import ConditionFailed
 from switchboard.ledger import UNFINISHED, Entry
 
-_PER_SHARD = 250
+_PER_SHARD = 1000
 _RESERVE = timedelta(seconds=5)
 
 

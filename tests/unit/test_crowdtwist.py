@@ -100,7 +100,9 @@ def test_a_number_is_quoted_in_the_path(spoken_to: Callable[..., CrowdTwist]) ->
         (429, {"error": "rate", "message": "slow down"}, "remote-rate", None),
         (500, {"error": "internal_error", "message": "sorry"}, "remote-unavailable", None),
         (502, {"error": "internal_error"}, "remote-timeout", None),
-        (405, "a string", "remote-unexpected", None),
+        (405, "a string", "remote-unavailable", None),
+        (404, None, "remote-unavailable", None),
+        (413, None, "remote-refused", None),
     ],
 )
 def test_what_an_answer_means(

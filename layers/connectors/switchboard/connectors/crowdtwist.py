@@ -35,6 +35,7 @@ DEADLINE_SECONDS = 8.0
 
 _LEFT_TO_THE_STATUS = frozenset({401, 429})
 _BY_NUMBER = {"id_type": "third_party_id"}  # without it CrowdTwist takes the path for its own id
+_ABOUT_THE_BODY = frozenset({413, 414, 415, 431})
 _ACCESS_CODES = frozenset({"access_denied", "forbidden"})
 
 
@@ -137,10 +138,11 @@ def classify(response: "httpx.Response") -> VendorError | None:
         return _taken(response)
     words = _words(response)
     if words is None:
-        if response.is_success:
+        if response.is_success or status in _ABOUT_THE_BODY:
             return None
-        # Not CrowdTwist's envelope: a proxy, or a wrong baseUrl. No member is at fault.
-        return VendorError("remote-unexpected", f"{NAME} answered {status}: {response.text}")
+        # Not CrowdTwist's envelope: a proxy, or a wrong baseUrl. No member is at fault, and a repeat helps
+        # as soon as the way is free.
+        return VendorError("remote-unavailable", f"{NAME} is not what answered {status}: {response.text}")
     code, message = words
     if status == 404:
         return VendorError("not-found", message)
