@@ -25,7 +25,7 @@ from tests.support.deployment import Deployment
 from tests.support.faults import Killed, killed_at
 from tests.support.vendors import Sandbox, configured, serving
 
-MEMBERS = int(os.environ.get("SWITCHBOARD_TEST_MEMBERS", "6"))
+MEMBERS = int(os.environ.get("SWITCHBOARD_TEST_MEMBERS", "5"))
 """Of each of the ten seeds; 300 takes some minutes."""
 
 LEASE = timedelta(seconds=60)
@@ -84,7 +84,7 @@ def test_no_member_is_stale_and_no_version_goes_back(
 
 
 def shuffle_through(lots: random.Random, numbers: list[str]) -> None:
-    """Five updates of each member in any order, some twice, with workers in between; messages lost and twice."""
+    """Five updates of each member in any order, some twice, with workers between; messages lost and twice."""
     updates = [(number, version) for number in numbers for version in range(1, 6)]
     updates += lots.sample(updates, len(updates) // 5)
     lots.shuffle(updates)

@@ -107,22 +107,18 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
     observability.logger.set_correlation_id(entry.correlation_id)
     watch = observability.Stopwatch()
     result: Item = dict(entry.result)
-    retry_in: timedelta | None = None
-    waits_for: str | None = None
-    attempted = True
+    failure: SwitchboardError | None = None
+    retry_in = None
     try:
         outcome = do(entry, result)
-    except HeldBack as error:
-        outcome = Outcome("retrying", code=error.code, detail=error.detail)
-        retry_in, waits_for, attempted = timedelta(seconds=error.retry_after or 0), error.waits_for, False
     except SwitchboardError as error:
-        outcome, retry_in = failed(entry, error)
-        if retry_in is not None and isinstance(error, VendorError):
-            waits_for = error.waits_for
+        failure = error
     except Exception:  # noqa: BLE001 - a broken step must still record where the work stands
         observability.logger.exception("the step broke", ledger_id=entry.ledger_id, flow=entry.flow)
-        outcome, retry_in = failed(entry, SwitchboardError("internal"))
-    ledger().record(
+        failure = SwitchboardError("internal")
+    if failure is not None:
+        outcome, retry_in = failed(entry, failure)
+    recorded = ledger().record(
         entry,
         outcome.status,
         code=outcome.code,
@@ -130,9 +126,11 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
         result=result,
         customer_id=outcome.customer_id,
         retry_in=retry_in,
-        held_by=waits_for,
-        attempted=attempted,
+        held_by=_waits_for(failure) if retry_in is not None else None,
+        attempted=not isinstance(failure, HeldBack),
     )
+    if not recorded:
+        _send_newer(entry)
     observability.count("Done", flow=entry.flow, status=outcome.status)
     observability.logger.info(
         "recorded",
@@ -145,6 +143,17 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
     )
     for connector in breaker.closed_here():
         release(connector, limit=RELEASED_AT_ONCE)
+
+
+def _waits_for(failure: SwitchboardError | None) -> str | None:
+    return failure.waits_for if isinstance(failure, VendorError) else None
+
+
+def _send_newer(done: Entry) -> None:
+    """The version that came in meanwhile; its own message may have been passed over."""
+    newer = ledger().get(done.ledger_id)
+    if newer is not None and newer.status == "pending" and queues.knows(newer.flow):
+        queues.offer(newer)
 
 
 def release(connector: str, *, limit: int | None = None, has_time: Deadline = lambda: True) -> int:
@@ -167,6 +176,10 @@ def release(connector: str, *, limit: int | None = None, has_time: Deadline = la
 
 def failed(entry: Entry, error: SwitchboardError) -> tuple[Outcome, timedelta | None]:
     """Whether a failure is repeated and when, or which state it is parked in."""
+    if isinstance(error, HeldBack):
+        return Outcome("retrying", code=error.code, detail=error.detail), timedelta(
+            seconds=error.retry_after or 0
+        )
     limit = MAX_BREAKDOWNS if error.code == "internal" else MAX_ATTEMPTS
     if error.error.retryable and entry.attempts < limit:
         status: Status = "unknown" if isinstance(error, AnswerLost) else "retrying"
