@@ -1,6 +1,7 @@
 """Each minute: send again what is due, what was lost on the way, and what a dead worker left behind.
 
-The queues are the fast path; this is why nothing that was accepted can be lost.
+The queues are the fast path; this is why nothing that was accepted can be lost. Work that waits for a vendor
+is sent when the vendor's breaker has closed; while it is open, one piece an interval goes as the probe.
 """
 
 from collections import Counter
@@ -12,17 +13,22 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.sweeper.logic import next_look, verdict
-from switchboard import clock, observability, queues, work
+from switchboard import breaker, clock, observability, queues, work
 from switchboard.dynamo import ConditionFailed
 from switchboard.ledger import UNFINISHED, Entry
 
-_PER_SHARD = 250
+_PER_SHARD = 1000
 _RESERVE = timedelta(seconds=5)
 
 
 def sweep(has_time: work.Deadline) -> Counter[str]:
     """Look after every entry whose time has come; what does not fit into this minute comes in the next."""
     done: Counter[str] = Counter()
+    for state in breaker.everyone():
+        if state.probe_is_due:
+            done["probed"] += work.release(state.connector, limit=1)
+        elif not state.is_open:
+            done["released"] += work.release(state.connector, has_time=has_time)
     # One of each state in turn, so that a flood of one does not starve the others.
     turns = zip_longest(*(work.ledger().due(status, limit=_PER_SHARD) for status in UNFINISHED))
     for entry in chain.from_iterable(turns):
@@ -39,7 +45,8 @@ def _look_after(entry: Entry) -> str:
         if what == "parked":
             work.ledger().park(entry, status="integration_failure", code="worker-lost")
         else:
-            queues.send(work.ledger().postpone(entry, next_look(entry, clock.now())))
+            later = work.ledger().postpone(entry, next_look(entry, clock.now()))
+            queues.send(later, alone=what != "repeated")
     except ConditionFailed:
         return "moved on"
     except (BotoCoreError, ClientError, KeyError):

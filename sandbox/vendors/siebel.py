@@ -29,6 +29,10 @@ _LEAD = (
     *("Integration Id", "Lead External Id", "Contact Id", "First Name", "Last Name", "Email Address"),
     *("Phone Number", "Company", "Country", "Source Code", "Owner", "Comments"),
 )
+_MEMBER = (
+    *("Member Number", "First Name", "Last Name", "Email Address"),
+    *("CT Sync Status", "CT Sync Error", "CT Profile", "CT Segments"),
+)
 _CAMPAIGN = ("Source Id", "Campaign Name", "Type", "Status", "Start Date", "End Date")
 
 
@@ -90,6 +94,7 @@ def _components() -> dict[str, Component]:
         ),
         Component("Lead", "Lead", _LEAD, required=("Last Name",)),
         Component("Campaign", "Campaign", _CAMPAIGN, key=("Source Id",)),
+        Component("LOY Member", "LOY Member", _MEMBER, key=("Member Number",)),
     )
     return {component.name: component for component in listed}
 

@@ -11,7 +11,15 @@ from typing import Any, Protocol
 
 import pytest
 
-from switchboard.crm import UNLINKED, Campaign, CampaignFilter, CrmConnector, Customer
+from switchboard.crm import (
+    UNLINKED,
+    Campaign,
+    CampaignFilter,
+    CrmConnector,
+    Customer,
+    MemberPush,
+    MemberSync,
+)
 from switchboard.errors import VendorError
 from tests.support.factories import key, new_case, new_lead, profile
 
@@ -26,6 +34,8 @@ ODD_TEXTS = [
     "  spaces, a tab\tand\na line  ",
     "x" * 10_000,
 ]
+
+PROFILE = {"firstName": "Jane", "lastName": "Miller", "email": "jane@example.com", "attributes": {"x": 1.5}}
 
 
 class Desk(Protocol):
@@ -63,6 +73,9 @@ class Desk(Protocol):
 
     def campaigns(self, *campaigns: Campaign) -> None:
         """Make these the CRM's only campaigns; their ids count for nothing."""
+
+    def enrol_member(self, number: str, first_name: str, last_name: str) -> None:
+        """Enrol a member of the loyalty programme, where that is done in the CRM."""
 
 
 def at_once[T](*calls: Callable[[], T]) -> list[T]:
@@ -747,8 +760,53 @@ class CrmContract:
 
         assert raised.value.code == "invalid"
 
+    # Members
+
+    def test_how_a_member_stands_is_written_on_the_member(self, crm: CrmConnector, desk: Desk) -> None:
+        number = member_of(desk)
+        taken = MemberSync("Data Error", "Email Address is already taken", 1)
+
+        crm.write_member_sync(number, taken, profile=PROFILE)
+        crm.write_member_sync(number, taken, profile=PROFILE)
+
+        member = crm.get_member(number)
+        assert member is not None
+        assert (member["ctSyncStatus"], member["ctSyncError"]) == (taken.status, taken.error)
+
+        crm.write_member_sync(number, MemberSync("Success", None, 2, 269654579), profile=PROFILE)
+
+        member = crm.get_member(number)
+        assert member is not None
+        assert member["ctSyncStatus"] == "Success"
+        assert not member.get("ctSyncError")
+        assert (member["memberNumber"], member["lastName"]) == (number, PROFILE["lastName"])
+
+    def test_what_the_loyalty_programme_says_is_written_on_the_member(
+        self, crm: CrmConnector, desk: Desk
+    ) -> None:
+        number = member_of(desk)
+
+        crm.write_member_push(number, MemberPush("2026-03-01T09:30:00Z", profile={"totalPoints": 170}))
+        for name in ("Gold", "Berlin"):
+            crm.write_member_push(number, MemberPush("2026-03-01T09:30:00Z", segment=name, entered=True))
+        crm.write_member_push(number, MemberPush("2026-03-02T09:30:00Z", segment="Berlin", entered=False))
+
+        member = crm.get_member(number)
+        assert member is not None
+        assert member["crowdTwist"]["profile"]["totalPoints"] == 170
+        assert set(member["crowdTwist"]["segments"]) == {"Gold"}
+
+    def test_nobody_has_an_unknown_member_number(self, crm: CrmConnector) -> None:
+        assert crm.get_member("no-such-member") is None
+
 
 def _only(crm: CrmConnector, community: str, author_id: str) -> str | None:
     match = crm.find_customers_by_profile(community, author_id, key="k")
     assert len(match.customers) <= 1
     return match.only.customer_id if match.only else None
+
+
+def member_of(desk: Desk) -> str:
+    number = key("member")
+    desk.enrol_member(number, "Jane", "Miller")
+    return number

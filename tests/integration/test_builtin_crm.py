@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from switchboard.aws import dynamodb
 from switchboard.connectors.builtin_crm import BuiltinCrm, RecordRef
 from switchboard.connectors.builtin_crm.records import MAX_PROFILES
-from switchboard.crm import UNLINKED, Campaign, Customer, SocialProfile
+from switchboard.crm import UNLINKED, Campaign, Customer, MemberPush, MemberSync, SocialProfile
 from switchboard.dynamo import Table
 from switchboard.errors import VendorError
 from tests.integration.crm_contract import WEEK, CrmContract, at_once
@@ -84,6 +84,9 @@ class BuiltinDesk:
     def campaigns(self, *campaigns: Campaign) -> None:
         for campaign in campaigns:
             self._crm.create_campaign(campaign, key=key())
+
+    def enrol_member(self, number: str, first_name: str, last_name: str) -> None:
+        """Nothing: a member comes into the built-in CRM by its synchronization."""
 
 
 @pytest.fixture(autouse=True)
@@ -469,3 +472,32 @@ def test_followups_belong_to_one_case(crm: BuiltinCrm, customer: Customer) -> No
     assert crm.records.parts("followup", customer.customer_id, one.case_id).items == [made]
     assert crm.records.parts("followup", customer.customer_id, other.case_id).items == []
     assert len(crm.records.parts("case", customer.customer_id).items) == 2
+
+
+def test_an_older_version_of_a_member_changes_nothing(crm: BuiltinCrm) -> None:
+    crm.write_member_sync(
+        "1", MemberSync("Success", None, 2, 7), profile={"lastName": "Newer", "phone": "+491"}
+    )
+    crm.write_member_sync("1", MemberSync("CT Failure", "late", 1), profile={"lastName": "Older"})
+    member = crm.get_member("1")
+    assert member is not None
+    assert (member["lastName"], member["ctSyncStatus"], member["rev"]) == ("Newer", "Success", 1)
+    crm.write_member_sync("1", MemberSync("CT Failure", "away", 3), profile={"lastName": "Newest"})
+    member = crm.get_member("1")
+    assert member is not None
+    assert (member["lastName"], member["crowdTwistId"], member["rev"]) == ("Newest", 7, 2)
+    assert "phone" not in member
+
+
+def test_many_pushes_about_one_member_at_once_are_all_kept(crm: BuiltinCrm) -> None:
+    names = [f"segment {number}" for number in range(6)]
+
+    def enter(name: str) -> Callable[[], None]:
+        return lambda: crm.write_member_push(
+            "1", MemberPush("2026-03-01T00:00:00Z", segment=name, entered=True)
+        )
+
+    at_once(*map(enter, names))
+    member = crm.get_member("1")
+    assert member is not None
+    assert sorted(member["crowdTwist"]["segments"]) == names

@@ -71,6 +71,10 @@ class SiebelDesk:
     def followups(self, customer_id: str, case_id: str) -> list[str]:
         return [row["Comment"] for row in self._rows("Action").values() if row["Activity SR Id"] == case_id]
 
+    def enrol_member(self, number: str, first_name: str, last_name: str) -> None:
+        fields = {"Member Number": number, "First Name": first_name, "Last Name": last_name}
+        self._vendor.add("LOY Member", fields)
+
     def add_customer(self, name: str, *, email: str | None = None, phone: str | None = None) -> str:
         fields = {"Last Name": name, "Email Address": email or "", "Cellular Phone #": phone or ""}
         return self._vendor.add("Contact", fields)["Id"]

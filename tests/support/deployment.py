@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from switchboard import aws, clock, config, connectors, partners, secrets, work
+from switchboard import aws, breaker, clock, config, connectors, partners, secrets, work
 from switchboard.api import Api, matches
 from switchboard.connectors import ocsio
 from switchboard.settings import store
@@ -28,11 +28,13 @@ QUEUES = {
     "SOCIAL_POST_QUEUE_URL": "social_case",
     "SOCIAL_REPLY_QUEUE_URL": "social_reply",
     "LEAD_QUEUE_URL": "lead_work",
+    "MEMBER_QUEUE_URL": "member_sync",
+    "MEMBER_PUSH_QUEUE_URL": "member_sync",
     "CHARGING_QUEUE_URL": "charging_work",
 }
 """Each work queue's variable, and the step that takes from it."""
 
-STEPS = ("social_intake", "lead_create", "campaign_query", "charging", "operations")
+STEPS = ("social_intake", "lead_create", "campaign_query", "member_intake", "charging", "operations")
 """The steps behind the API; a path that no other has is the last one's, as in the template."""
 
 
@@ -201,9 +203,11 @@ def forget_everything() -> None:
     store.forget()
     secrets.clear()
     partners.forget()
+    breaker.forget()
     work.ledger.cache_clear()
     connectors.crm.cache_clear()
     ocsio.ocs.cache_clear()
+    connectors.loyalty.cache_clear()
 
 
 @contextmanager

@@ -58,6 +58,24 @@ def post(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def member(**fields: Any) -> dict[str, Any]:
+    """The body of a PUT /members/{n}; a field given as None is left out."""
+    number = next(_numbers)
+    given = {
+        "firstName": "Jane",
+        "lastName": "Miller",
+        "email": f"jane.{number}@example.com",
+        "phone": "+4930123456",
+        "postalCode": "10115",
+        "dateOfBirth": "1980-12-04",
+        "country": "DE",
+        "emailOptIn": True,
+        "attributes": {"tariff": "gold"},
+        "version": 1,
+    } | fields
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def customer(**fields: Any) -> dict[str, Any]:
     """The body of a POST /crm/customers; a field given as None is left out."""
     number = next(_numbers)

@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
 
-from switchboard.errors import AnswerLost, SwitchboardError, VendorError
+from switchboard.errors import AnswerLost, HeldBack, SwitchboardError, VendorError
 from switchboard.http import (
     ConnectorClient,
     DeadlineTransport,
@@ -411,6 +412,35 @@ def test_a_classified_error_gets_the_retry_after_too() -> None:
 )
 def test_retry_after_is_read_in_both_forms(value: str | None, seconds: float | None) -> None:
     assert retry_after_seconds(value, 1_700_000_000.0) == seconds
+
+
+def test_a_gate_goes_around_each_attempt_and_sees_how_it_ended() -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def gate() -> Iterator[None]:
+        try:
+            yield
+        except SwitchboardError as error:
+            seen.append(error.code)
+            raise
+        seen.append("answered")
+
+    client = client_of(Vendor(httpx.Response(503), OK), gate=gate)
+    assert client.get("x").is_success
+    assert seen == ["remote-unavailable", "answered"]
+
+
+def test_a_shut_gate_keeps_the_request_in() -> None:
+    @contextmanager
+    def gate() -> Iterator[None]:
+        raise HeldBack("acme", "circuit-open", "away", retry_after=7)
+        yield
+
+    vendor = Vendor(OK)
+    held = failure(client_of(vendor, gate=gate), "GET")
+    assert (held.code, held.retry_after) == ("circuit-open", 7)
+    assert vendor.requests == []
 
 
 def test_nothing_is_repeated_after_the_deadline() -> None:

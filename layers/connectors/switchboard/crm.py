@@ -163,6 +163,34 @@ class CampaignKeeper(Protocol):
         """Create a campaign; its ids are the CRM's own, those given count for nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class MemberSync:
+    """What came of a member's synchronization: the member's CT Sync Status and CT Sync Error (source 003).
+
+    `status`: `Success`, `Data Error`, `CT Failure` or `OIC Failure`. `error`: the vendor's words, None for
+    none. `version`: of the member's data that this is about. `crowdtwist_id`: the vendor's own id.
+    """
+
+    status: str
+    error: str | None
+    version: int
+    crowdtwist_id: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPush:
+    """What the loyalty programme says of a member (its data push).
+
+    Either the member's profile there (`profile`, under the vendor's names), or that the member has entered
+    or left a segment. `at`: RFC 3339, when it happened, or came in where the vendor does not say.
+    """
+
+    at: str
+    profile: Mapping[str, Any] | None = None
+    segment: str | None = None
+    entered: bool = False
+
+
 class CrmConnector(Protocol):
     """The verbs of a CRM. Each raises `errors.VendorError` for what the CRM refuses or fails to answer."""
 
@@ -241,6 +269,24 @@ class CrmConnector(Protocol):
 
     def get_campaign(self, campaign_id: str) -> Campaign:
         """The campaign; raises VendorError `not-found`."""
+
+    # Members (source 003)
+
+    def write_member_sync(self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any]) -> None:
+        """Write CT Sync Status and CT Sync Error on the member; an older version changes nothing.
+
+        `profile` is the member's data (the API's names): a CRM that holds the member itself leaves it alone,
+        the built-in one keeps it. Writing the same again is harmless. Raises VendorError `not-found` when
+        the CRM has no such member.
+        """
+
+    def write_member_push(self, member_number: str, push: MemberPush) -> None:
+        """Write on the member what the loyalty programme says of him; writing the same again is harmless."""
+
+    def get_member(self, member_number: str) -> Mapping[str, Any] | None:
+        """The member: his own data under the API's names, `ctSyncStatus`, `ctSyncError`, and `crowdTwist`,
+        which is what the loyalty programme has pushed (`profile`, and `segments` by name). None for nobody.
+        """
 
 
 @runtime_checkable

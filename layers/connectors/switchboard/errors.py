@@ -2,7 +2,8 @@
 
     SwitchboardError            one code of the registry, raised anywhere
     ├── VendorError             a vendor refused, or did not answer
-    │   └── AnswerLost          sent, and no answer came: the effect is unknown
+    │   ├── AnswerLost          sent, and no answer came: the effect is unknown
+    │   └── HeldBack            not sent: the vendor is known to be away, or the minute's calls are spent
 
 A code belongs to a class (whose fault it is), says whether a repeat may help, which HTTP status a
 synchronous caller gets, and what the operator does about it. `docs/errors.md` is made from this table.
@@ -124,6 +125,29 @@ _register(
         503,
         "The vendor's answer was lost, and it had not acted",
         "Repeat the call with its Idempotency-Key, or resubmit.",
+    ),
+    ErrorCode(
+        "circuit-open",
+        "remote",
+        503,
+        "The vendor is away, so it was not called",
+        "Nothing: one probe an interval looks whether it is back, then the work is sent by itself.",
+        True,
+    ),
+    ErrorCode(
+        "budget-spent",
+        "rate",
+        503,
+        "The calls of this minute are used up",
+        "Nothing: the work is repeated by itself. Raise the budget in the settings if it stays.",
+        True,
+    ),
+    ErrorCode(
+        "already-taken",
+        "data",
+        409,
+        "The value belongs to another member",
+        "Correct it in the CRM, or give another value there: the update is then sent by itself.",
     ),
     ErrorCode(
         "remote-unexpected",
@@ -255,7 +279,12 @@ class SwitchboardError(Exception):
 
 
 class VendorError(SwitchboardError):
-    """A vendor refused the work, or could not be reached; `detail` holds its words, redacted."""
+    """A vendor refused the work, or could not be reached; `detail` holds its words, redacted.
+
+    `waits_for` names the connector whose breaker is open by now: a repeat waits until it closes.
+    """
+
+    waits_for: str | None = None
 
 
 class AnswerLost(VendorError):
@@ -266,3 +295,18 @@ class AnswerLost(VendorError):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__("remote-timeout", detail)
+
+
+class HeldBack(VendorError):
+    """The request was not sent: the breaker is open, or the rate budget is spent. No attempt counts.
+
+    Args:
+        connector: whose vendor was not called.
+        code: `circuit-open` or `budget-spent`.
+        retry_after: seconds until it may be.
+    """
+
+    def __init__(self, connector: str, code: str, detail: str, *, retry_after: float) -> None:
+        super().__init__(code, detail, retry_after=retry_after)
+        if code == "circuit-open":
+            self.waits_for = connector

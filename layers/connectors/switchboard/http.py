@@ -17,6 +17,7 @@ as a code of the registry:
     5xx (502 and 504 to what must not be repeated:          remote-unavailable
          AnswerLost, for behind the gateway it may have acted)
     other 4xx, 3xx                                          remote-refused, remote-unexpected
+    not sent, because the vendor is known to be away        HeldBack (with a `gate`)
 
 The deadline is kept at the socket: httpx's time-outs start anew with each read, so a server that drips
 single bytes outlives them. `DeadlineBackend` gives every look-up, connect, handshake, read and write no
@@ -30,7 +31,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC
@@ -83,6 +84,9 @@ type AuthFactory = Callable[[Secret], Authentication]
 type Classifier = Callable[[httpx.Response], VendorError | None]
 """Reads a vendor's answer: the failure that it is, or None to leave it to the status. Consulted for every
 answer, also 2xx: vendors hide failures in 200 and lasting errors in 500. Must not raise on a strange body."""
+
+type GateKeeper = Callable[[], AbstractContextManager[object]]
+"""Goes around each request (`breaker.Gate`): raises HeldBack instead of sending it, sees what it raises."""
 
 type Resolver = Callable[[str, int], list[str]]
 """Host and port -> the IP addresses to try, in order; raises OSError when there is none."""
@@ -420,6 +424,7 @@ class ConnectorClient:
         max_bytes: the largest answer body.
         attempts: how often a call that is harmless to repeat is sent at most.
         correlation_id: gives the id that goes out as X-Correlation-ID, or None.
+        gate: the vendor's breaker and rate budget, shared by all workers (`breaker.Gate`).
         secret: where the secret comes from.
         transport: replaces the network (tests: `httpx.MockTransport`).
         clock, sleep, jitter: seconds, monotonic; waits seconds; a number in [0, 1).
@@ -437,6 +442,7 @@ class ConnectorClient:
         max_bytes: int = MAX_ANSWER_BYTES,
         attempts: int = _ATTEMPTS,
         correlation_id: Callable[[], str | None] | None = None,
+        gate: GateKeeper = nullcontext,
         secret: SecretSource = connector_secret,
         transport: BaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -452,6 +458,7 @@ class ConnectorClient:
         self._max_bytes = max_bytes
         self._attempts = attempts
         self._correlation_id = correlation_id
+        self._gate = gate
         self._secret = secret
         self._transport = transport
         self._clock = clock
@@ -509,7 +516,8 @@ class ConnectorClient:
             sent = 0
             while True:
                 try:
-                    return self._send(draft, secret, limits)
+                    with self._gate():
+                        return self._send(draft, secret, limits)
                 except VendorError as error:
                     # A 403 is about rights: no other password helps.
                     if error.code == "remote-auth" and error.extra.get("vendor_status") != 403:

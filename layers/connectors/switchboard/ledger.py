@@ -9,6 +9,9 @@ entity); its states are those of `Status`:
                │                ├──▶ retrying   (a repeat is due at `due_at`)
                └── resubmit     └──▶ unknown    (sent, no answer: looked up before it is sent again)
 
+An entry that found its vendor's breaker open is `retrying` too, but waits under the connector's name until
+the breaker closes (`held`); an attempt that was not made is not counted.
+
 Every move is one conditional write:
 
 - `accept` takes only a newer version, so an older one that arrives late changes nothing.
@@ -82,6 +85,7 @@ class Entry:
         result: ids that came of it so far (customerId, caseId …).
         detail: the vendor's words, redacted.
         due_at: when the sweeper looks after it, RFC 3339; None when it is done.
+        taken_over: the worker that held it before died without recording, so what it sent is not known.
         history: the moves that are still in the entry, oldest first.
     """
 
@@ -105,6 +109,7 @@ class Entry:
     customer_id: str | None = None
     due_at: str | None = None
     lease_token: str | None = None
+    taken_over: bool = False
     history: list[Item] = field(default_factory=list)
 
     @property
@@ -144,6 +149,10 @@ def _open_key(status: str, ledger_id: str) -> str:
     return f"{status}#{_shard(ledger_id)}"
 
 
+def _held_key(connector: str) -> str:
+    return f"held:{connector}"
+
+
 def _recent_key(partner_id: str, month: str, shard: int) -> str:
     return f"{partner_id}#{month}#{shard}"
 
@@ -179,6 +188,7 @@ def _from_item(item: Item) -> Entry:
         customer_id=item.get("customerId"),
         due_at=item.get("dueAt"),
         lease_token=item.get("leaseToken"),
+        taken_over=bool(item.get("deadLease")),
         history=item.get("history", []),
     )
 
@@ -215,8 +225,12 @@ class _Update:
         self.values: Item = {}
         self._set: list[str] = []
         self._remove: list[str] = []
-        for name, value in always.items():
+        self.set_all(**always)
+
+    def set_all(self, **values: object) -> "_Update":
+        for name, value in values.items():
             self.set(name, value)
+        return self
 
     def set(self, name: str, value: object, expression: str = "{value}") -> "_Update":
         self.names[f"#{name}"] = name
@@ -278,14 +292,19 @@ class Ledger:
         code: str | None = None,
         result: Item | None = None,
         lease: timedelta | None = None,
+        shared: bool = False,
+        heir_of: str | None = None,
     ) -> Accepted:
         """Enter a piece of work, or a newer version of one; anything else finds the entry as it stands.
 
         A version that is accepted while a worker holds an older one waits until that one is recorded.
         With a `lease`, work that is entered for the first time is claimed in the same write (`is_new` says
         whether it was), for a caller that does it at once.
+
+        `shared`: the entity is one for all partners. It belongs to the first who brings it; another's call
+        finds the owner's entry, not new. With `heir_of`, the partner takes the entry over from that one.
         """
-        ledger_id = entry_id(partner_id, flow, entity)
+        ledger_id = entry_id("" if shared else partner_id, flow, entity)
         stamp = clock.timestamp()
         update = (
             _Update(
@@ -300,16 +319,20 @@ class Ledger:
             .set_once("ledgerId", ledger_id)
             .set_once("flow", flow)
             .set_once("entity", entity)
-            .set_once("partnerId", partner_id)
             .set_once("group", group)
             .set_once("createdAt", stamp)
-            .set_once("recentKey", _recent_key(partner_id, stamp[:7], _shard(ledger_id)))
-            .set_once("everyoneKey", _everyone_key(stamp[:7], _shard(ledger_id)))
-            .set_once("recentAt", f"{stamp}#{ledger_id}")
             .append_history(_history(status, correlation_id, version=version, code=code))
             .next_revision()
             .remove("detail")
         )
+        owned = {
+            "partnerId": partner_id,
+            "recentKey": _recent_key(partner_id, stamp[:7], _shard(ledger_id)),
+            "everyoneKey": _everyone_key(stamp[:7], _shard(ledger_id)),
+            "recentAt": f"{stamp}#{ledger_id}",
+        }
+        for name, value in owned.items():
+            (update.set if heir_of is not None else update.set_once)(name, value)
         if result:
             update.set("result", result)
         if code:
@@ -320,7 +343,13 @@ class Ledger:
             update.set("openKey", _open_key("pending", ledger_id)).set("dueAt", clock.timestamp(LOST_AFTER))
         else:
             update.remove("openKey", "dueAt")
-        condition = "attribute_not_exists(pk) OR #version < :version"
+        newer = "#version < :version"
+        if heir_of is not None:
+            update.values[":heirOf"] = heir_of
+            newer += " AND #partnerId = :heirOf"
+        elif shared:
+            newer += " AND #partnerId = :partnerId"
+        condition = f"attribute_not_exists(pk) OR ({newer})"
         if lease is not None:
             condition = "attribute_not_exists(pk)"
             _claim(update, ledger_id, lease)
@@ -350,7 +379,10 @@ class Ledger:
         now = clock.timestamp()
         until = clock.timestamp(lease)
         update = (
-            _Update(
+            # First, so that it holds the lease that was there before: a recorded one is gone, a dead one not.
+            _Update()
+            .set("deadLease", "", "if_not_exists(#leaseToken, {value})")
+            .set_all(
                 status="in_progress",
                 updatedAt=now,
                 leaseToken=secrets.token_hex(8),
@@ -396,8 +428,20 @@ class Ledger:
         result: Item | None = None,
         customer_id: str | None = None,
         retry_in: timedelta | None = None,
+        held_by: str | None = None,
+        attempted: bool = True,
     ) -> bool:
         """Write what came of a claimed entry, and end its lease.
+
+        Args:
+            claimed: the entry as `claim` gave it.
+            status: its new state.
+            code, detail: why it failed.
+            result: ids that came of it.
+            customer_id: whose it is.
+            retry_in: when a repeat is due.
+            held_by: the connector whose breaker is open: the entry waits until `held` releases it.
+            attempted: whether the claim counts as an attempt.
 
         Returns whether the entry took the state: False when a newer version has come in meanwhile (the
         result is then in the history only) or the lease was lost to another worker.
@@ -409,6 +453,7 @@ class Ledger:
             attempt=claimed.attempts,
             code=code,
             detail=detail,
+            heldBy=held_by,
             retryAt=clock.timestamp(retry_in) if retry_in is not None else None,
         )
         result = claimed.result if result is None else result
@@ -421,8 +466,10 @@ class Ledger:
                 update.set(name, value)
             else:
                 update.remove(name)
+        if not attempted:
+            update.set("attempts", claimed.attempts - 1)
         if status in UNFINISHED or status in FAILED:
-            update.set("openKey", _open_key(status, claimed.ledger_id))
+            update.set("openKey", _open_key(_held_key(held_by) if held_by else status, claimed.ledger_id))
             update.set("dueAt", clock.timestamp(retry_in or timedelta()))
         else:
             update.remove("openKey", "dueAt")
@@ -439,13 +486,14 @@ class Ledger:
             )
         except ConditionFailed as found:
             if found.item and found.item.get("leaseToken") == claimed.lease_token:
-                self._record_superseded(claimed, move)
+                self._record_superseded(claimed, move, result)
             return False
         self._archived(item)
         return True
 
-    def _record_superseded(self, claimed: Entry, move: Item) -> None:
-        update = _Update(updatedAt=clock.timestamp()).append_history(move | {"superseded": True})
+    def _record_superseded(self, claimed: Entry, move: Item, result: Item) -> None:
+        update = _Update(updatedAt=clock.timestamp(), result=result)
+        update.append_history(move | {"superseded": True})
         update.next_revision().remove("leaseToken", "leaseUntil")
         update.values[":token"] = claimed.lease_token
         update.names["#token"] = "leaseToken"
@@ -487,8 +535,12 @@ class Ledger:
         return self._move(entry, update.remove("leaseToken", "leaseUntil"))
 
     def postpone(self, entry: Entry, delay: timedelta) -> Entry:
-        """Let the sweeper look again after `delay`; raises ConditionFailed when the entry has moved on."""
-        return self._move(entry, _Update(dueAt=clock.timestamp(delay)))
+        """Let the sweeper look again after `delay`; raises ConditionFailed when the entry has moved on.
+
+        An entry that a breaker held is not held any more.
+        """
+        update = _Update(dueAt=clock.timestamp(delay), openKey=_open_key(entry.status, entry.ledger_id))
+        return self._move(entry, update)
 
     def _move(self, entry: Entry, update: _Update) -> Entry:
         update.next_revision()
@@ -516,6 +568,15 @@ class Ledger:
             for found in page.items:
                 entry = self.get(found["ledgerId"])
                 if entry is not None and entry.status == status:
+                    yield entry
+
+    def held(self, connector: str) -> Iterator[Entry]:
+        """Entries that wait for a connector's breaker to close, the longest held of each shard first."""
+        for shard in range(SHARDS):
+            key = {":key": f"{_held_key(connector)}#{shard}"}
+            for found in self.table.query_all("openKey = :key", key, index="Open", limit=_LISTED):
+                entry = self.get(found["ledgerId"])
+                if entry is not None and entry.status in ("retrying", "unknown"):
                     yield entry
 
     # read ---------------------------------------------------------------------------------------------

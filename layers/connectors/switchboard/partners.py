@@ -130,6 +130,11 @@ def _partner(partner_id: str) -> Item:
     return partner
 
 
+def exists(partner_id: str) -> bool:
+    """Whether there is such a partner; the administrator always is."""
+    return partner_id == ADMIN or config.config_table().get(_PARTNERS, partner_id) is not None
+
+
 def add_key(partner_id: str) -> NewKey:
     """One more key for a partner, to rotate; raises `not-found`, or `conflict` at the tenth."""
     partner = _partner(partner_id)

@@ -19,8 +19,16 @@ def queue_url(flow: str) -> str:
     return os.environ[f"{flow.upper()}_QUEUE_URL"]
 
 
-def send(entry: Entry) -> None:
+def knows(flow: str) -> bool:
+    """Whether this function is given the queue of a flow."""
+    return f"{flow.upper()}_QUEUE_URL" in os.environ
+
+
+def send(entry: Entry, *, alone: bool = False) -> None:
     """Put an entry's id on its flow's FIFO queue, behind whatever waits for the same group.
+
+    `alone` puts it in a group of its own: the message of a worker that died is hidden for six times the
+    function's time-out, and with it the whole group. The entry's lease still lets one worker in at a time.
 
     The de-duplication id changes with each version and each attempt, so that a resubmission inside SQS's
     five minutes is not taken for a repeat.
@@ -28,7 +36,7 @@ def send(entry: Entry) -> None:
     sqs().send_message(
         QueueUrl=queue_url(entry.flow),
         MessageBody=json.dumps({"ledgerId": entry.ledger_id, "revision": entry.revision}),
-        MessageGroupId=ids.derived("grp", entry.group),
+        MessageGroupId=ids.derived("grp", entry.group, *([str(entry.revision)] if alone else [])),
         MessageDeduplicationId=f"{entry.ledger_id}-{entry.revision}",
     )
 

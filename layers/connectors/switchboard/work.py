@@ -3,6 +3,9 @@
 A step brings one function, `do(entry, result)`: it calls the connector, notes in `result` the ids that
 came of it, and returns an `Outcome` or raises a `SwitchboardError`. All else is here, so a step cannot
 forget to record, and a worker that dies between two writes leaves an entry whose lease runs out.
+
+Work whose vendor is known to be away (`HeldBack`) counts as no attempt: it waits in the ledger until the
+vendor's breaker closes, and `release` sends it again.
 """
 
 import json
@@ -14,9 +17,9 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from switchboard import observability
-from switchboard.dynamo import Item, Table
-from switchboard.errors import AnswerLost, SwitchboardError
+from switchboard import breaker, observability, queues
+from switchboard.dynamo import ConditionFailed, Item, Table
+from switchboard.errors import AnswerLost, HeldBack, SwitchboardError, VendorError
 from switchboard.ledger import Entry, Ledger, Status
 
 if TYPE_CHECKING:
@@ -31,6 +34,10 @@ MAX_ATTEMPTS = 300
 MAX_BREAKDOWNS = 8
 """Attempts after which work that breaks our own code is parked."""
 
+RELEASED_AT_ONCE = 100
+"""Held work that the worker whose probe was answered sends by itself; the sweeper sends the rest."""
+
+_SENT_AGAIN_AFTER = timedelta(minutes=5)
 _TIME_TO_WORK = timedelta(seconds=5)
 """What is not started with so much time left goes back to the queue."""
 
@@ -63,14 +70,20 @@ def ledger() -> Ledger:
     return Ledger(Table(os.environ["STATE_TABLE"]))
 
 
-def run_batch(event: dict[str, Any], context: "LambdaContext", do: Do) -> "PartialItemFailureResponse":
-    """Do the work of each message of a FIFO batch; a group stops at its first message that goes back."""
+def run_batch(
+    event: dict[str, Any], context: "LambdaContext", do: Do, *, time_to_work: timedelta = _TIME_TO_WORK
+) -> "PartialItemFailureResponse":
+    """Do the work of each message of a FIFO batch; a group stops at its first message that goes back.
+
+    What is not started with `time_to_work` left of the function's time goes back, so a step whose vendor may
+    be slow asks for more.
+    """
     from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
     def handle(record: SQSRecord) -> None:
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        if remaining < _TIME_TO_WORK:
+        if remaining < time_to_work:
             raise OutOfTime
         message = json.loads(record.body)
         perform(message["ledgerId"], do, lease=remaining, revision=message.get("revision"))
@@ -151,7 +164,7 @@ def _work_on(entry: Entry, do: Do, *, repeated: Repeated = True) -> tuple[Entry,
     if failure is not None:
         again = repeated(failure) if callable(repeated) else repeated
         outcome, retry_in = failed(entry, failure) if again else (_parked(failure), None)
-    ledger().record(
+    written = ledger().record(
         entry,
         outcome.status,
         code=outcome.code,
@@ -159,7 +172,11 @@ def _work_on(entry: Entry, do: Do, *, repeated: Repeated = True) -> tuple[Entry,
         result=result,
         customer_id=outcome.customer_id,
         retry_in=retry_in,
+        held_by=_waits_for(failure) if retry_in is not None else None,
+        attempted=not isinstance(failure, HeldBack),
     )
+    if not written:
+        _send_newer(entry)
     observability.count("Done", flow=entry.flow, status=outcome.status)
     observability.logger.info(
         "recorded",
@@ -170,6 +187,8 @@ def _work_on(entry: Entry, do: Do, *, repeated: Repeated = True) -> tuple[Entry,
         attempt=entry.attempts,
         milliseconds=watch.milliseconds,
     )
+    for connector in breaker.closed_here():
+        release(connector, limit=RELEASED_AT_ONCE)
     recorded = replace(
         entry,
         status=outcome.status,
@@ -181,8 +200,41 @@ def _work_on(entry: Entry, do: Do, *, repeated: Repeated = True) -> tuple[Entry,
     return recorded, failure
 
 
+def _waits_for(failure: SwitchboardError | None) -> str | None:
+    return failure.waits_for if isinstance(failure, VendorError) else None
+
+
+def _send_newer(done: Entry) -> None:
+    """The version that came in meanwhile; its own message may have been passed over."""
+    newer = ledger().get(done.ledger_id)
+    if newer is not None and newer.status == "pending" and queues.knows(newer.flow):
+        queues.offer(newer)
+
+
+def release(connector: str, *, limit: int | None = None, has_time: Deadline = lambda: True) -> int:
+    """Send the work again that waits for a connector, as far as this function knows its queue.
+
+    Returns how many pieces were sent.
+    """
+    sent = 0
+    for entry in ledger().held(connector):
+        if sent == limit or not has_time():
+            break
+        if queues.knows(entry.flow):
+            try:
+                queues.offer(ledger().postpone(entry, _SENT_AGAIN_AFTER))
+            except ConditionFailed:
+                continue
+            sent += 1
+    return sent
+
+
 def failed(entry: Entry, error: SwitchboardError) -> tuple[Outcome, timedelta | None]:
     """Whether a failure is repeated and when, or which state it is parked in."""
+    if isinstance(error, HeldBack):
+        return Outcome("retrying", code=error.code, detail=error.detail), timedelta(
+            seconds=error.retry_after or 0
+        )
     limit = MAX_BREAKDOWNS if error.code == "internal" else MAX_ATTEMPTS
     if error.error.retryable and entry.attempts < limit:
         status: Status = "unknown" if isinstance(error, AnswerLost) else "retrying"

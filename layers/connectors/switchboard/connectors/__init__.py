@@ -2,9 +2,13 @@
 
 import os
 from functools import cache
+from typing import TYPE_CHECKING
 
 from switchboard.crm import CrmConnector
 from switchboard.dynamo import Table
+
+if TYPE_CHECKING:
+    from switchboard.connectors.crowdtwist import CrowdTwist
 
 
 @cache
@@ -21,3 +25,13 @@ def crm() -> CrmConnector:
             return connect(Table(os.environ["STATE_TABLE"]))
         case other:
             raise ValueError(f"there is no CRM connector {other!r}")
+
+
+@cache
+def loyalty() -> "CrowdTwist":
+    """The loyalty programme, as `settings/members` says how to speak to it."""
+    from switchboard.connectors.crowdtwist import CrowdTwist
+    from switchboard.settings import store
+    from switchboard.settings.members import MemberSettings
+
+    return CrowdTwist(lambda: store.current("members", MemberSettings))

@@ -10,6 +10,7 @@ def areas() -> dict[str, type[ApiModel]]:
     """Each area's model. Imported when asked for: a step that reads one area does not load the others."""
     from switchboard.settings.charging import ChargingSettings
     from switchboard.settings.leads import LeadSettings
+    from switchboard.settings.members import MemberSettings
     from switchboard.settings.siebel import SiebelSettings
     from switchboard.settings.social import SocialSettings
 
@@ -17,5 +18,6 @@ def areas() -> dict[str, type[ApiModel]]:
         "social": SocialSettings,
         "leads": LeadSettings,
         "siebel": SiebelSettings,
+        "members": MemberSettings,
         "charging": ChargingSettings,
     }

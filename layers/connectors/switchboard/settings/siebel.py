@@ -144,6 +144,26 @@ class Campaigns(Component):
     page_size: SiebelName = "Page Size"
 
 
+class MemberFields(ApiModel):
+    """A loyalty member's fields; CT Sync Status and CT Sync Error are documented, the rest is UNVERIFIED."""
+
+    number: SiebelName = "Member Number"
+    first_name: SiebelName = "First Name"
+    last_name: SiebelName = "Last Name"
+    email: SiebelName = "Email Address"
+    sync_status: SiebelName = "CT Sync Status"
+    sync_error: SiebelName = "CT Sync Error"
+    profile: SiebelName = "CT Profile"
+    segments: SiebelName = "CT Segments"
+
+
+class Members(Component):
+    """Loyalty members."""
+
+    resource: Resource = "LOY Member/LOY Member"
+    fields: MemberFields = MemberFields()
+
+
 class Assignment(ApiModel):
     """Siebel's Assignment Manager, asked for a case or a lead that no rule of ours assigns."""
 
@@ -162,4 +182,5 @@ class SiebelSettings(ApiModel):
     activities: Activities = Activities()
     leads: Leads = Leads()
     campaigns: Campaigns = Campaigns()
+    members: Members = Members()
     assignment: Assignment = Assignment()

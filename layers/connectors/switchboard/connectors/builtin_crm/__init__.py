@@ -1,18 +1,21 @@
 """The built-in CRM: `CrmConnector` in one DynamoDB table, so that the bundle runs with no CRM at all.
 
-`keys` says what the table holds, `records` has the plain verbs, this module the ones of the port.
+`keys` says what the table holds, `records` has the plain verbs, `members` those of the loyalty members, this
+module the ones of the port.
 Requests in the usual case: find 1, create 1, open 1, append 1; everything else is told at its verb.
 
 An id is derived from the caller's `key`, so a repeated write meets its own first one and is answered with
 it. For cases that holds within one customer: whoever opens a case writes down for whom before he does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from switchboard import clock
 from switchboard.connectors.builtin_crm import campaigns, leads
 from switchboard.connectors.builtin_crm.keys import RecordRef, links, new_id, profile_pk
+from switchboard.connectors.builtin_crm.members import Members
 from switchboard.connectors.builtin_crm.records import ABSENT, LIVE, Record, RecordPage, Records, present
 from switchboard.crm import (
     UNLINKED,
@@ -23,6 +26,8 @@ from switchboard.crm import (
     Customer,
     CustomerMatch,
     Lead,
+    MemberPush,
+    MemberSync,
     NewCase,
     NewLead,
     SocialProfile,
@@ -46,6 +51,7 @@ class BuiltinCrm:
 
     def __init__(self, table: Table, *, now: Callable[[], datetime] = clock.now) -> None:
         self.records = Records(table, now)
+        self.members = Members(table, now)
         self._table = table
         self._now = now
 
@@ -237,6 +243,18 @@ class BuiltinCrm:
         ):
             self._move_followup(item, moved)
         return _case(self.records.get(moved))
+
+    def write_member_sync(self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any]) -> None:
+        """Two requests, one when there is nothing to change; a member that is not there is made."""
+        self.members.write_sync(member_number, sync, profile)
+
+    def write_member_push(self, member_number: str, push: MemberPush) -> None:
+        """Two requests, one when there is nothing to change; a member that is not there is made."""
+        self.members.write_push(member_number, push)
+
+    def get_member(self, member_number: str) -> Mapping[str, Any] | None:
+        """One request."""
+        return self.members.get(member_number)
 
     def _move_case(self, case_id: str, moved: RecordRef) -> None:
         unlinked = RecordRef(UNLINKED, case_id)

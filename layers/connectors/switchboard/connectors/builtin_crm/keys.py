@@ -10,6 +10,7 @@
     LEAD#<kind>#<digest>  LEAD                          slot: the one lead of an external id, e-mail or phone;
                                                         `object` = "link"
     CAMPAIGNS             <campaignId>                  a campaign; `object` = "campaign"
+    MEMBER#<number>       MEMBER                        a loyalty member (`members`)
     PROFILE#<digest>      CREATED | CUSTOMER#<id>       link: a social profile to its customer
     EMAIL#<digest>        CUSTOMER#<id>                 link: an e-mail address, ignoring case
     PHONE#<digest>        CUSTOMER#<id>                 link: a phone number, ignoring its punctuation

@@ -4,6 +4,7 @@
     case       Service Request        followup   Activity (Action)
     lead       SocialMediaService/CreateLeads, read back as a record
     campaign   SocialMediaService/GetCampaigns
+    member     LOY Member
 
 The caller's `key` becomes the record's Integration Id, its natural key: an insert whose answer was lost
 finds its own record when it is repeated. Integration Id as a user key is INFERRED from common practice;
@@ -14,13 +15,15 @@ profile. So a slot in the State table says which Integration Id the contact of a
 second inserts that same one, and so meets it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from switchboard import clock, ids
 from switchboard.connectors.siebel.campaigns import Campaigns
 from switchboard.connectors.siebel.leads import Leads
+from switchboard.connectors.siebel.members import Members
 from switchboard.connectors.siebel.rest import (
     BAD_REFERENCE,
     AlreadyThere,
@@ -42,6 +45,8 @@ from switchboard.crm import (
     Customer,
     CustomerMatch,
     Lead,
+    MemberPush,
+    MemberSync,
     NewCase,
     NewLead,
     SocialProfile,
@@ -84,6 +89,7 @@ class Siebel:
     ) -> None:
         self._rest = Rest(client)
         self._slots = Slots(state)
+        self._members = Members(self._rest, lambda: settings().members)
         self._now = now
         self._settings = settings
 
@@ -368,6 +374,20 @@ class Siebel:
     def get_campaign(self, campaign_id: str) -> Campaign:
         """One request."""
         return Campaigns(self._rest, self._settings().campaigns).get(campaign_id)
+
+    # members ------------------------------------------------------------------------------------------
+
+    def write_member_sync(self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any]) -> None:
+        """Two requests. The member's own data is Siebel's already."""
+        self._members.write_sync(member_number, sync)
+
+    def write_member_push(self, member_number: str, push: MemberPush) -> None:
+        """Two requests, one when nothing changes."""
+        self._members.write_push(member_number, push)
+
+    def get_member(self, member_number: str) -> Mapping[str, Any] | None:
+        """One request."""
+        return self._members.get(member_number)
 
     def _leads(self) -> Leads:
         settings = self._settings()

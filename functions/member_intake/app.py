@@ -1,0 +1,158 @@
+"""PUT /members/{n}: accept an enrolled or updated member; GET and POST …/sync; CrowdTwist's data push.
+
+Accepting is one conditional write: it takes a newer version only, so an older one changes nothing.
+"""
+
+import hmac
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from functions.member_intake import logic
+from switchboard import clock, observability, partners, queues, work
+from switchboard.api import Answer, Api, Call, parse_body
+from switchboard.connectors import crm
+from switchboard.dynamo import ConditionFailed
+from switchboard.errors import FieldError, SwitchboardError
+from switchboard.ledger import Accepted, Entry
+from switchboard.members import (
+    FLOW,
+    PUSH_FLOW,
+    Member,
+    MemberState,
+    MemberView,
+    PushAnswer,
+    PushBody,
+    is_member_number,
+    member_ledger_id,
+    state_of,
+    view_of,
+)
+from switchboard.secrets import connector_secret
+
+api = Api("members")
+
+
+def _accept(call: Call, number: str, member: Member, owner: str, heir_of: str | None = None) -> Accepted:
+    return work.ledger().accept(
+        partner_id=owner,
+        flow=FLOW,
+        entity=number,
+        payload=member.model_dump(mode="json", by_alias=True, exclude_none=True),
+        group=number,
+        correlation_id=call.correlation_id,
+        version=member.order,
+        shared=True,
+        heir_of=heir_of,
+    )
+
+
+def _accept_for(call: Call, number: str, member: Member) -> Accepted:
+    """Accept under the member's owner: who brought it first, an administrator for him, or his heir."""
+    caller = call.caller
+    accepted = _accept(call, number, member, caller.partner_id)
+    owner = accepted.entry.partner_id
+    if accepted.is_new or owner == caller.partner_id:
+        return accepted
+    if caller.is_admin:
+        return _accept(call, number, member, owner)
+    if partners.exists(owner):
+        raise SwitchboardError("not-found", "There is no such member.")
+    return _accept(call, number, member, caller.partner_id, heir_of=owner)
+
+
+@api.put("/members/{memberNumber}", scope="members:write", answers={202: MemberState, 200: MemberState})
+def put_member(call: Call, member_number: str, body: Member) -> Answer:
+    """Accept an enrolled or updated member; it is in CrowdTwist soon. An older version is answered 200."""
+    if not is_member_number(member_number):
+        field = FieldError("/path/memberNumber", "1 to 64 letters, digits and . _ : -")
+        raise SwitchboardError("invalid", fields=(field,))
+    if fields := logic.faults(body):
+        raise SwitchboardError("invalid", fields=fields)
+    accepted = _accept_for(call, member_number, body)
+    state = state_of(accepted.entry, [])
+    location = {"Location": f"{call.path}/sync"}
+    if not accepted.is_new:
+        if accepted.entry.version > body.order:
+            state = state.model_copy(update={"status": "superseded"})
+        return Answer(200, state, location)
+    observability.count("Accepted", flow=FLOW)
+    queues.offer(accepted.entry)
+    return Answer(202, state, location)
+
+
+def _visible(call: Call, number: str) -> Entry:
+    entry = work.ledger().get(member_ledger_id(number))
+    if entry is None or not call.caller.sees(entry.partner_id):
+        raise SwitchboardError("not-found", "There is no such member.")
+    return entry
+
+
+@api.get("/members/{memberNumber}", scope="members:read", answers={200: MemberView})
+def get_member(call: Call, member_number: str) -> Answer:
+    """The member as the CRM has it, with what CrowdTwist has pushed."""
+    entry = work.ledger().get(member_ledger_id(member_number))
+    # A member that no partner has brought (only CrowdTwist or the CRM knows him) is the administrator's.
+    if not call.caller.sees(entry.partner_id if entry else partners.ADMIN):
+        raise SwitchboardError("not-found", "There is no such member.")
+    return Answer(200, view_of(member_number, entry, crm().get_member(member_number)))
+
+
+@api.get("/members/{memberNumber}/sync", scope="members:read", answers={200: MemberState})
+def get_sync(call: Call, member_number: str) -> Answer:
+    """Where the member's synchronization stands, why it failed, what to do, and every move of it."""
+    entry = _visible(call, member_number)
+    return Answer(200, state_of(entry, work.ledger().full_history(entry)))
+
+
+@api.post("/members/{memberNumber}/sync", scope="members:write", answers={202: MemberState})
+def resubmit(call: Call, member_number: str) -> Answer:
+    """Synchronize the member again now, whatever came of it before; 409 while that is in progress."""
+    entry = _visible(call, member_number)
+    if entry.status in ("pending", "in_progress"):
+        raise SwitchboardError("in-progress", "The member is being synchronized.")
+    if entry.status == "discarded":
+        raise SwitchboardError("conflict", "The entry was discarded; a new version of the member revives it.")
+    try:
+        again = work.ledger().reopen(entry, correlation_id=call.correlation_id, reason="resubmitted")
+    except ConditionFailed:
+        raise SwitchboardError("in-progress", "The entry has moved on meanwhile.") from None
+    queues.offer(again)
+    return Answer(202, state_of(again, []))
+
+
+@api.post("/hooks/crowdtwist/{token}", scope=None, answers={200: PushAnswer})
+def take_push(call: Call, token: str) -> Answer:
+    """CrowdTwist's data push: a member has changed there, or entered or left a segment."""
+    expected = _hook_token()
+    if not expected or not hmac.compare_digest(expected.encode(), token.encode()):
+        raise SwitchboardError("not-found")
+    body = parse_body(PushBody, call.raw_body, call.headers)
+    push = logic.push(body.model_dump(exclude_unset=True), clock.now())
+    if push is None:
+        return Answer(200, PushAnswer(status="ignored"))
+    accepted = work.ledger().accept(
+        partner_id=partners.ADMIN,  # CrowdTwist is nobody's partner
+        flow=PUSH_FLOW,
+        entity=push.entity,
+        payload=push.payload,
+        group=push.number,
+        correlation_id=call.correlation_id,
+        version=push.order,
+    )
+    if accepted.is_new:
+        observability.count("Accepted", flow=PUSH_FLOW)
+        queues.offer(accepted.entry)
+    return Answer(200, PushAnswer(status="accepted"))
+
+
+def _hook_token() -> str | None:
+    try:
+        return connector_secret("crowdtwist").get("hookToken")
+    except SwitchboardError:
+        return None  # not configured: the hook stays shut
+
+
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """API Gateway entry."""
+    return api(event, context)

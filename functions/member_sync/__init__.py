@@ -1,0 +1,1 @@
+"""Accepted members are brought into step with CrowdTwist here (source 003)."""
