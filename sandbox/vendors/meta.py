@@ -30,10 +30,12 @@ class Meta(Vendor):
 
     def __init__(self) -> None:
         self.leads: dict[str, dict[str, Any]] = {}
+        self.largest_page = 100
 
     def reset(self) -> None:
         """Nobody has filled in a form."""
         self.leads = {}
+        self.largest_page = 100
 
     def routes(self) -> Iterable[web.RouteDef]:
         """A lead, and a form's leads."""
@@ -122,7 +124,8 @@ class Meta(Vendor):
             for lead in self.leads.values()
             if lead["form_id"] == request.match_info["id"] and lead["created"] > since
         ]
-        start, size = int(query.get("after", "0")), int(query.get("limit", "25"))
+        start = int(query.get("after", "0"))
+        size = min(int(query.get("limit", "25")), self.largest_page)
         page = of_form[start : start + size]
         more = start + size < len(of_form)
         paging = {"cursors": {"before": str(start), "after": str(start + len(page))}}
