@@ -9,7 +9,7 @@ never writes twice, so a worker that was killed after the write simply repeats i
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 UNLINKED = "unlinked"
 """The `customer_id` of a case whose customer a person has still to settle."""
@@ -123,4 +123,22 @@ class CrmConnector(Protocol):
         """Move an `UNLINKED` case to the customer that a person settled on; again, it changes nothing.
 
         Raises VendorError `not-found`, `record-deleted`, or `conflict` when it has another customer by now.
+        """
+
+
+@runtime_checkable
+class RecordReader(Protocol):
+    """A CRM whose records can be read by the ids that its CRM events carry."""
+
+    def get_record(
+        self,
+        account_id: str,
+        *,
+        case_id: str | None = None,
+        followup_id: str | None = None,
+        task_id: str | None = None,
+    ) -> dict[str, Any]:
+        """The record under the CRM API's field names; which ids are given says what it is.
+
+        Raises VendorError `not-found` or `record-deleted`.
         """

@@ -235,13 +235,15 @@ class Ledger:
         group: str,
         correlation_id: str,
         version: int = 1,
-        status: Literal["pending", "filtered"] = "pending",
+        status: Literal["pending", "filtered", "synced", "remote_failure"] = "pending",
         code: str | None = None,
         result: Item | None = None,
+        customer_id: str | None = None,
     ) -> Accepted:
         """Enter a piece of work, or a newer version of one; anything else finds the entry as it stands.
 
         A version that is accepted while a worker holds an older one waits until that one is recorded.
+        Work that was done, or failed for good, before it is entered comes with its final `status`.
         """
         ledger_id = entry_id(partner_id, flow, entity)
         stamp = clock.timestamp()
@@ -272,8 +274,12 @@ class Ledger:
             update.set("code", code)
         else:
             update.remove("code")
+        if customer_id:
+            update.set("customerId", customer_id)
         if status == "pending":
             update.set("openKey", _open_key("pending", ledger_id)).set("dueAt", clock.timestamp(LOST_AFTER))
+        elif status in FAILED:
+            update.set("openKey", _open_key(status, ledger_id)).set("dueAt", stamp)
         try:
             item = self.table.update(
                 _pk(ledger_id),

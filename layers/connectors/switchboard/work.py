@@ -21,6 +21,7 @@ from switchboard.ledger import Entry, Ledger, Status
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 FIRST_RETRY = timedelta(seconds=15)
@@ -63,18 +64,47 @@ def ledger() -> Ledger:
     return Ledger(Table(os.environ["STATE_TABLE"]))
 
 
-def run_batch(event: dict[str, Any], context: "LambdaContext", do: Do) -> "PartialItemFailureResponse":
-    """Do the work of each message of a FIFO batch; a group stops at its first message that goes back."""
-    from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
-    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+type Enter = Callable[[dict[str, Any]], str]
+"""Enters a message that came from elsewhere (the bus) into the ledger; returns the ledger id."""
+
+
+def run_batch(
+    event: dict[str, Any], context: "LambdaContext", do: Do, *, enter: Enter | None = None
+) -> "PartialItemFailureResponse":
+    """Do the work of each message of a batch; a FIFO group stops at its first message that goes back.
+
+    Args:
+        event, context: as Lambda hands them over.
+        do: the step.
+        enter: for a queue that the bus feeds; a message with a ledger id (a resubmission) needs none.
+    """
 
     def handle(record: SQSRecord) -> None:
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
         if remaining < _TIME_TO_WORK:
             raise OutOfTime
-        perform(json.loads(record.body)["ledgerId"], do, lease=remaining)
+        body = json.loads(record.body)
+        ledger_id = enter(body) if enter is not None and "ledgerId" not in body else body["ledgerId"]
+        perform(ledger_id, do, lease=remaining)
 
-    processor = SqsFifoPartialProcessor(skip_group_on_error=True)
+    return each_message(event, context, handle)
+
+
+def each_message(
+    event: dict[str, Any], context: "LambdaContext", handle: "Callable[[SQSRecord], None]"
+) -> "PartialItemFailureResponse":
+    """Handle a batch message by message; the ones whose handling raises go back to the queue."""
+    from aws_lambda_powertools.utilities.batch import (
+        BatchProcessor,
+        EventType,
+        SqsFifoPartialProcessor,
+        process_partial_response,
+    )
+
+    is_fifo = any(record["eventSourceARN"].endswith(".fifo") for record in event["Records"])
+    processor: BatchProcessor = (
+        SqsFifoPartialProcessor(skip_group_on_error=True) if is_fifo else BatchProcessor(EventType.SQS)
+    )
     # A batch in which everything goes back is an answer, not a crash of the function.
     processor.raise_on_entire_batch_failure = False
     return process_partial_response(event=event, record_handler=handle, processor=processor, context=context)

@@ -36,6 +36,17 @@ class BuiltinCrm:
         self._table = table
         self._now = now
 
+    def get_record(
+        self,
+        account_id: str,
+        *,
+        case_id: str | None = None,
+        followup_id: str | None = None,
+        task_id: str | None = None,
+    ) -> Record:
+        """One request."""
+        return self.records.get(RecordRef(account_id, case_id, followup_id, task_id))
+
     def find_customers_by_profile(self, community: str, author_id: str, *, key: str) -> CustomerMatch:
         """One request: the links carry the names (see `keys`)."""
         own = new_id("customer", key)
