@@ -13,6 +13,9 @@ from functions.sweeper.logic import next_look, verdict
 from switchboard import observability, queues, work
 from switchboard.dynamo import ConditionFailed
 from switchboard.ledger import UNFINISHED, Entry
+from switchboard.triggers import messages
+from switchboard.triggers.deliveries import Deliveries
+from switchboard.triggers.messages import Message
 
 _PER_SHARD = 250
 _RESERVE = timedelta(seconds=5)
@@ -26,6 +29,13 @@ def sweep(has_time: work.Deadline) -> Counter[str]:
             if not has_time():
                 return done
             done[_look_after(entry)] += 1
+    for delivery in Deliveries(work.ledger().table).due(limit=_PER_SHARD):
+        messages.send(
+            [Message(delivery.trigger_id, delivery.delivery_id, lane=delivery.lane, forced=delivery.forced)]
+        )
+        done["delivery sent again"] += 1
+        if not has_time():
+            return done
     return done
 
 

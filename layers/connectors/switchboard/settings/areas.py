@@ -9,5 +9,9 @@ from switchboard.models import ApiModel
 def areas() -> dict[str, type[ApiModel]]:
     """Each area's model. Imported when asked for: a step that reads one area does not load the others."""
     from switchboard.settings.social import SocialSettings
+    from switchboard.settings.triggers import TriggersSettings
 
-    return {"social": SocialSettings}
+    return {
+        "social": SocialSettings,
+        "triggers": TriggersSettings,
+    }
