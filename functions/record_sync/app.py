@@ -27,7 +27,7 @@ _ID = re.compile(r"[A-Za-z0-9._:~-]{1,100}")
 
 
 def enter(body: dict[str, Any]) -> str:
-    """Enter an event into the ledger. A record is pulled as it is now, so the latest message is the newest."""
+    """Enter an event into the ledger. A record is pulled as it is now: the latest is the newest."""
     event = CrmEvent.model_validate(body["detail"])
     accepted = work.ledger().accept(
         partner_id="admin",

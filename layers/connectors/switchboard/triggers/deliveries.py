@@ -325,7 +325,7 @@ class Deliveries:
                 {
                     "pk": _lane_pk(trigger_id, lane),
                     "sk": "LEASE",
-                    "token": token,
+                    "holder": token,
                     "until": clock.timestamp(lease),
                     "expiresAt": _expiry(),
                 },
@@ -341,7 +341,7 @@ class Deliveries:
         """Let others work on a lane."""
         try:
             self.table.delete(
-                _lane_pk(trigger_id, lane), "LEASE", condition="token = :token", values={":token": token}
+                _lane_pk(trigger_id, lane), "LEASE", condition="holder = :holder", values={":holder": token}
             )
         except ConditionFailed:
             return
