@@ -145,4 +145,7 @@ class Task(_Shown):
 def shown[T: ApiModel](model: type[T], record: dict[str, Any]) -> T:
     """A record as the API shows it; what the model does not name stays inside."""
     names = {field.alias or name for name, field in model.model_fields.items()}
-    return model.model_validate({name: value for name, value in record.items() if name in names})
+    known = {name: value for name, value in record.items() if name in names}
+    if "profiles" in known:
+        known["profiles"] = [shown(Profile, profile) for profile in known["profiles"]]
+    return model.model_validate(known)

@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 import pytest
 
-from switchboard import aws, config, connectors, partners, secrets, work
+from switchboard import aws, config, connectors, egress, partners, secrets, work
 from switchboard.api import Api, matches
 from switchboard.settings import store
 from tests.support.tables import mocked_aws, template
@@ -248,6 +248,9 @@ def forget_everything() -> None:
     partners.forget()
     work.ledger.cache_clear()
     connectors.crm.cache_clear()
+    if egress.client.cache_info().currsize:
+        egress.client().close()
+    egress.client.cache_clear()
     for step in ("trigger_config.app", "trigger_fanout.app", "trigger_delivery.delivery"):
         importlib.import_module(f"functions.{step}").deliveries.cache_clear()
     importlib.import_module("functions.crm_event_intake.app").told.cache_clear()
