@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.trigger_delivery import delivery, lanes, recovery
-from switchboard import aws, observability, work
+from switchboard import aws, egress, observability, work
 from switchboard.triggers import store
 from switchboard.triggers.messages import Message
 
@@ -47,8 +47,9 @@ def handle(body: dict[str, Any], context: LambdaContext) -> None:
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """SQS entry."""
-    aws.dynamodb()
-    aws.sqs()
+    # Made here, once: threads that make the process's clients at the same time make several.
+    for client in (aws.dynamodb, aws.sqs, egress.client):
+        client()
 
     def one(record: dict[str, Any]) -> str | None:
         try:

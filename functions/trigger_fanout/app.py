@@ -35,8 +35,10 @@ def deliveries() -> Deliveries:
 
 def read_record(event: CrmEvent) -> dict[str, Any] | None:
     """The event's record, when it is of the CRM behind this deployment and still there."""
+    if event.origin != "builtin" or event.account_id is None:
+        return None
     reader = crm()
-    if event.origin != "builtin" or event.account_id is None or not isinstance(reader, RecordReader):
+    if not isinstance(reader, RecordReader):
         return None
     try:
         return reader.get_record(
