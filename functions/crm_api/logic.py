@@ -53,10 +53,10 @@ def needs_country(given: dict[str, Any]) -> bool:
 
 def phone(number: str, country: str | None, *, pointer: str = "phone") -> str:
     """A phone number in E.164; raises `invalid`."""
-    try:
-        return phones.e164(number, country)
-    except ValueError as error:
-        raise invalid(pointer, str(error)) from None
+    found = phones.e164(number, country)
+    if found is None:
+        raise invalid(pointer, "not a phone number: E.164, or national with its country")
+    return found
 
 
 def searched_phone(query: CustomerQuery) -> str | None:

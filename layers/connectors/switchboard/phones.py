@@ -1,19 +1,22 @@
-"""Phone numbers in E.164, so that one number is written in one way. The library is loaded when asked for."""
+"""Phone numbers, brought into one form so that they can be compared: E.164."""
 
 
-def e164(number: str, country: str | None = None) -> str:
-    """`+493012345678`, from that or from a national number with its `country` (ISO 3166-1 alpha-2).
+def e164(number: str, country: str | None = None) -> str | None:
+    """The number as E.164 (`+493012345678`); None when it is none, or national without a `country`.
 
-    Raises ValueError with a sentence for people when it is no phone number.
+    Args:
+        number: as people write it, in E.164 or as dialled within `country`; an extension is dropped.
+        country: ISO 3166-1 alpha-2.
+
+    A number counts when its length can exist in its country: numbering plans change faster than libraries.
     """
+    # Imported here: only a step that meets a number pays for the library.
     import phonenumbers
 
-    if not number.lstrip().startswith("+") and country is None:
-        raise ValueError("a phone number is E.164, or national with its country")
     try:
         parsed = phonenumbers.parse(number, country)
     except phonenumbers.NumberParseException:
-        raise ValueError("not a phone number") from None
-    if not phonenumbers.is_possible_number(parsed) or parsed.extension:
-        raise ValueError("not a phone number that can be called")
+        return None
+    if not phonenumbers.is_possible_number(parsed):
+        return None
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)

@@ -89,11 +89,10 @@ def _customer(found: Item, item: VccItem, rest: dict[str, str]) -> None:
     if found["country"] is None and item.get("ADDR1COUNTRY"):
         rest["ADDR1COUNTRY"] = item["ADDR1COUNTRY"]
     if found["phone"]:
-        try:
-            found["phone"] = phones.e164(found["phone"], found["country"])
-        except ValueError:
+        number = phones.e164(found["phone"], found["country"])
+        if number is None:
             rest["VOICE"] = found["phone"]
-            found["phone"] = None
+        found["phone"] = number
 
 
 def _due(text: str | None) -> str | None:
