@@ -10,10 +10,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.trigger_delivery import delivery, lanes, recovery
 from switchboard import aws, egress, observability, work
-from switchboard.triggers import store
+from switchboard.triggers import messages, store
 from switchboard.triggers.messages import Message
 
 _AT_ONCE = 10
@@ -45,6 +46,13 @@ def handle(body: dict[str, Any], context: LambdaContext) -> None:
         delivery.work_on(message, trigger)
 
 
+def _hand_back(record: dict[str, Any]) -> None:
+    try:
+        messages.hand_back(record["receiptHandle"], int(record["attributes"]["ApproximateReceiveCount"]))
+    except (BotoCoreError, ClientError):
+        return  # then it comes back later
+
+
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """SQS entry."""
     # Made here, once: threads that make the process's clients at the same time make several.
@@ -56,6 +64,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
             handle(json.loads(record["body"]), context)
         except Exception:  # noqa: BLE001 - it goes back to the queue, and the others are not in its way
             observability.logger.exception("a message goes back", message_id=record["messageId"])
+            _hand_back(record)
             return str(record["messageId"])
         return None
 

@@ -420,6 +420,22 @@ class TestSurvival:
         deployment.settle()
         assert log(deployment, trigger)[0]["status"] == "delivered"
 
+    def test_a_message_whose_handling_breaks_is_back_in_seconds(
+        self, deployment: Deployment, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        trigger = make(deployment, sandbox)
+        tell(deployment)
+        _fan_out(deployment)
+        monkeypatch.setattr(messages, "_FIRST_RETURN", 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(attempt, "call", lambda *_: 1 / 0)
+            queue = "TRIGGER_DELIVERY_QUEUE_URL"
+            deployment._work_on(queue, "trigger_delivery", deployment._receive(queue))
+        assert targets(sandbox) == []
+        _later(deployment)
+        deployment.settle()
+        assert log(deployment, trigger)[0]["status"] == "delivered"
+
     def test_a_deleted_trigger_is_called_no_more(self, deployment: Deployment, sandbox: Sandbox) -> None:
         trigger = make(deployment, sandbox)
         sandbox.fault("sink", kind="status", status=500)

@@ -54,8 +54,21 @@ class Message:
         return cls(**body)
 
 
+_FIRST_RETURN = 5
+"""Seconds until a message whose handling broke is seen again; doubled each time."""
+
+
 class NotQueued(Exception):
     """SQS did not take some messages; the work they are for is repeated."""
+
+
+def hand_back(receipt_handle: str, receives: int) -> None:
+    """Let a message whose handling broke be seen again soon, instead of when its visibility ends."""
+    aws.sqs().change_message_visibility(
+        QueueUrl=os.environ["TRIGGER_DELIVERY_QUEUE_URL"],
+        ReceiptHandle=receipt_handle,
+        VisibilityTimeout=min(_FIRST_RETURN << min(receives - 1, 8), LONGEST_DELAY),
+    )
 
 
 def send(messages: Sequence[Message], *, delay: int = 0) -> None:
