@@ -16,6 +16,9 @@ from functions.sweeper.logic import next_look, verdict
 from switchboard import breaker, clock, observability, queues, work
 from switchboard.dynamo import ConditionFailed
 from switchboard.ledger import UNFINISHED, Entry
+from switchboard.triggers import messages
+from switchboard.triggers.deliveries import Deliveries
+from switchboard.triggers.messages import Message
 
 _PER_SHARD = 1000
 _RESERVE = timedelta(seconds=5)
@@ -36,6 +39,13 @@ def sweep(has_time: work.Deadline) -> Counter[str]:
             break
         if entry is not None:
             done[_look_after(entry)] += 1
+    for delivery in Deliveries(work.ledger().table).due(limit=_PER_SHARD):
+        messages.send(
+            [Message(delivery.trigger_id, delivery.delivery_id, lane=delivery.lane, forced=delivery.forced)]
+        )
+        done["delivery sent again"] += 1
+        if not has_time():
+            return done
     return done
 
 

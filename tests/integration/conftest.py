@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.deployment import Deployment, deployed
+from tests.support.loopback import Sandbox, served
 
 
 @pytest.fixture
@@ -12,3 +13,16 @@ def deployment() -> Iterator[Deployment]:
     """The whole bundle, deployed into a mocked account."""
     with deployed() as deployment:
         yield deployment
+
+
+@pytest.fixture(scope="session")
+def _served() -> Iterator[Sandbox]:
+    with served() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(_served: Sandbox) -> Sandbox:
+    """The vendors' stand-ins on loopback, in their first state."""
+    _served.reset()
+    return _served

@@ -7,6 +7,7 @@ lets the sweeper look. Nothing is patched: the code under test is the code that 
 import base64
 import importlib
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +16,14 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 
-from switchboard import aws, breaker, clock, config, connectors, partners, secrets, work
+from switchboard import aws, breaker, clock, config, connectors, egress, partners, secrets, work
 from switchboard.api import Api, matches
 from switchboard.connectors import ocsio
 from switchboard.settings import store
-from tests.support.tables import mocked_aws
+from tests.support.tables import mocked_aws, template
 
 ADMIN_KEY = "the-admin-key-of-the-tests-0123456789abcdefghijkl"
 QUEUES = {
@@ -31,10 +33,19 @@ QUEUES = {
     "MEMBER_QUEUE_URL": "member_sync",
     "MEMBER_PUSH_QUEUE_URL": "member_sync",
     "CHARGING_QUEUE_URL": "charging_work",
+    "TRIGGER_FANOUT_QUEUE_URL": "trigger_fanout",
+    "TRIGGER_DELIVERY_QUEUE_URL": "trigger_delivery",
+    "RECORD_SYNC_QUEUE_URL": "record_sync",
 }
 """Each work queue's variable, and the step that takes from it."""
 
-STEPS = ("social_intake", "lead_create", "campaign_query", "member_intake", "charging", "operations")
+STANDARD_QUEUES = {"TRIGGER_FANOUT_QUEUE_URL", "TRIGGER_DELIVERY_QUEUE_URL", "RECORD_SYNC_QUEUE_URL"}
+"""The queues that are not FIFO."""
+
+STEPS = (
+    *("social_intake", "lead_create", "campaign_query", "member_intake", "charging"),
+    *("crm_event_intake", "crm_api", "trigger_config", "operations"),
+)
 """The steps behind the API; a path that no other has is the last one's, as in the template."""
 
 
@@ -71,6 +82,7 @@ class Deployment:
 
     queue_urls: dict[str, str]
     patch: pytest.MonkeyPatch
+    changes_seen: int = 0
 
     def call(
         self,
@@ -133,6 +145,29 @@ class Deployment:
                 self._work_on(variable, step, batch)
         return taken
 
+    def run_changes(self) -> int:
+        """Hand what is new in the CRM table's stream to its step, filtered as in the template."""
+        streams = boto3.client("dynamodbstreams")
+        [stream] = streams.list_streams(TableName="CrmTable")["Streams"]
+        described = streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]
+        iterator = streams.get_shard_iterator(
+            StreamArn=stream["StreamArn"],
+            ShardId=described["Shards"][0]["ShardId"],
+            ShardIteratorType="TRIM_HORIZON",
+        )["ShardIterator"]
+        records: list[Any] = streams.get_records(ShardIterator=iterator)["Records"]
+        new, self.changes_seen = records[self.changes_seen :], len(records)
+        new = [record for record in new if record["dynamodb"]["Keys"]["pk"]["S"].startswith("CUSTOMER#")]
+        if new:
+            handler = importlib.import_module("functions.crm_changes.app").lambda_handler
+            assert handler({"Records": new}, Context()) == {"batchItemFailures": []}
+        return len(new)
+
+    def settle(self) -> None:
+        """Run changes and queues until nothing moves any more."""
+        while self.run_changes() + self.run_queues():
+            pass
+
     def _receive(self, variable: str) -> list[Any]:
         answer = aws.sqs().receive_message(
             QueueUrl=self.queue_urls[variable], MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
@@ -147,7 +182,7 @@ class Deployment:
                 "body": message["Body"],
                 "attributes": message["Attributes"],
                 "eventSource": "aws:sqs",
-                "eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{variable}.fifo",
+                "eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{_queue_name(variable)}",
             }
             for message in batch
         ]
@@ -181,6 +216,38 @@ class Deployment:
         lambda_handler({}, Context())  # type: ignore[arg-type]
 
 
+def _queue_name(variable: str) -> str:
+    return variable.lower() + ("" if variable in STANDARD_QUEUES else ".fifo")
+
+
+def _make_queue(variable: str) -> str:
+    fifo = {} if variable in STANDARD_QUEUES else {"FifoQueue": "true"}
+    attributes: Any = {"VisibilityTimeout": "180", **fifo}
+    return aws.sqs().create_queue(QueueName=_queue_name(variable), Attributes=attributes)["QueueUrl"]
+
+
+def _make_bus(urls: dict[str, str]) -> str:
+    """The bus with the template's rules, each sending to its queue."""
+    events = aws.eventbridge()
+    events.create_event_bus(Name="crm-events")
+    for name, resource in template()["Resources"].items():
+        if resource["Type"] != "AWS::Events::Rule":
+            continue
+        properties = resource["Properties"]
+        pattern = json.dumps(properties["EventPattern"])
+        events.put_rule(Name=name, EventBusName="crm-events", EventPattern=pattern)
+        for target in properties["Targets"]:
+            queue = re.sub(r"(?<!^)(?=[A-Z])", "_", target["Arn"]["Fn::GetAtt"][0]).upper()
+            attributes = aws.sqs().get_queue_attributes(
+                QueueUrl=urls[f"{queue}_URL"], AttributeNames=["QueueArn"]
+            )
+            arn = attributes["Attributes"]["QueueArn"]
+            events.put_targets(
+                Rule=name, EventBusName="crm-events", Targets=[{"Id": target["Id"], "Arn": arn}]
+            )
+    return "crm-events"
+
+
 def _step_of(path: str) -> str:
     for step in STEPS:
         api: Api = importlib.import_module(f"functions.{step}.app").api
@@ -208,6 +275,12 @@ def forget_everything() -> None:
     connectors.crm.cache_clear()
     ocsio.ocs.cache_clear()
     connectors.loyalty.cache_clear()
+    if egress.client.cache_info().currsize:
+        egress.client().close()
+    egress.client.cache_clear()
+    for step in ("trigger_config.app", "trigger_fanout.app", "trigger_delivery.delivery"):
+        importlib.import_module(f"functions.{step}").deliveries.cache_clear()
+    importlib.import_module("functions.crm_event_intake.app").told.cache_clear()
 
 
 @contextmanager
@@ -224,11 +297,9 @@ def deployed() -> Iterator[Deployment]:
         patch.setenv("ADMIN_KEY_SECRET_ARN", secret["ARN"])
         urls = {}
         for variable in QUEUES:
-            queue = aws.sqs().create_queue(
-                QueueName=f"{variable.lower()}.fifo",
-                Attributes={"FifoQueue": "true", "VisibilityTimeout": "180"},
-            )
-            urls[variable] = queue["QueueUrl"]
-            patch.setenv(variable, queue["QueueUrl"])
+            urls[variable] = _make_queue(variable)
+            patch.setenv(variable, urls[variable])
+        patch.setenv("CRM_EVENT_BUS", _make_bus(urls))
+        patch.setenv("LOCAL_STACK", "true")
         yield Deployment(urls, patch)
         forget_everything()

@@ -13,6 +13,11 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def exact(moment: datetime) -> str:
+    """RFC 3339 to the microsecond, for what is counted rather than shown."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 def timestamp(after: timedelta = timedelta()) -> str:
     """Now, or `after` now, as RFC 3339."""
     return rfc3339(now() + after)

@@ -156,7 +156,22 @@ _register(
         "The vendor answered what nobody expected",
         "Read the vendor's words in the ledger, then resubmit or report it.",
     ),
+    # Triggers.
+    ErrorCode(
+        "delivery-failed",
+        "remote",
+        502,
+        "A trigger's URL took no call in ten attempts",
+        "Ask the partner to mend the URL, then resubmit, or recover the whole range.",
+    ),
     # The CRM.
+    ErrorCode(
+        "crm-elsewhere",
+        "data",
+        409,
+        "This CRM's records are changed and searched in the CRM itself",
+        "Use the CRM; here its records are only read, by their ids.",
+    ),
     ErrorCode(
         "ambiguous-customer",
         "data",

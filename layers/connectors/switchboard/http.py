@@ -599,7 +599,7 @@ class ConnectorClient:
         if self._transport is None:
             return _process_client()
         if self._own_client is None:
-            self._own_client = _new_client(_LimitedTransport(self._transport))
+            self._own_client = new_client(_LimitedTransport(self._transport))
         return self._own_client
 
     def _auth_for(self, secret: Secret) -> Authentication:
@@ -669,10 +669,11 @@ class ConnectorClient:
 
 @cache
 def _process_client() -> httpx.Client:
-    return _new_client(DeadlineTransport())
+    return new_client(DeadlineTransport())
 
 
-def _new_client(transport: BaseTransport) -> httpx.Client:
+def new_client(transport: BaseTransport) -> httpx.Client:
+    """An httpx client without proxies, redirects, compression and memory; its transport sets the limits."""
     from http.cookiejar import CookieJar, DefaultCookiePolicy
 
     import httpx

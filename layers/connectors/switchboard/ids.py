@@ -20,13 +20,27 @@ def _encode(number: int) -> str:
     return "".join(reversed(digits))
 
 
-def derived(prefix: str, *parts: str) -> str:
-    """The one id of these parts, e.g. `pst_3k…`; ("a#b", "c") and ("a", "b#c") have different ones."""
+def _digest(*parts: str) -> bytes:
     digest = hashlib.sha256()
     for part in parts:
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(4, "big") + encoded)
-    return f"{prefix}_{_encode(int.from_bytes(digest.digest()[:16], 'big'))}"
+    return digest.digest()
+
+
+def derived(prefix: str, *parts: str) -> str:
+    """The one id of these parts, e.g. `pst_3k…`; ("a#b", "c") and ("a", "b#c") have different ones."""
+    return f"{prefix}_{_encode(int.from_bytes(_digest(*parts)[:16], 'big'))}"
+
+
+def timed(moment_ms: int, *parts: str) -> str:
+    """The one id of these parts, without a prefix, that sorts by a moment (milliseconds since 1970)."""
+    return _encode(moment_ms << 80 | int.from_bytes(_digest(*parts)[:10], "big"))
+
+
+def bound(moment_ms: int) -> str:
+    """What sorts before every `timed` id of this moment and of later ones."""
+    return _encode(moment_ms << 80)
 
 
 def fresh(prefix: str) -> str:

@@ -288,12 +288,13 @@ class Ledger:
         group: str,
         correlation_id: str,
         version: int = 1,
-        status: Literal["pending", "filtered"] = "pending",
+        status: Literal["pending", "filtered", "synced", "remote_failure"] = "pending",
         code: str | None = None,
         result: Item | None = None,
         lease: timedelta | None = None,
         shared: bool = False,
         heir_of: str | None = None,
+        customer_id: str | None = None,
     ) -> Accepted:
         """Enter a piece of work, or a newer version of one; anything else finds the entry as it stands.
 
@@ -303,6 +304,7 @@ class Ledger:
 
         `shared`: the entity is one for all partners. It belongs to the first who brings it; another's call
         finds the owner's entry, not new. With `heir_of`, the partner takes the entry over from that one.
+        Work that was done, or failed for good, before it is entered comes with its final `status`.
         """
         ledger_id = entry_id("" if shared else partner_id, flow, entity)
         stamp = clock.timestamp()
@@ -339,8 +341,12 @@ class Ledger:
             update.set("code", code)
         else:
             update.remove("code")
+        if customer_id:
+            update.set("customerId", customer_id)
         if status == "pending":
             update.set("openKey", _open_key("pending", ledger_id)).set("dueAt", clock.timestamp(LOST_AFTER))
+        elif status in FAILED:
+            update.set("openKey", _open_key(status, ledger_id)).set("dueAt", stamp)
         else:
             update.remove("openKey", "dueAt")
         newer = "#version < :version"

@@ -25,7 +25,7 @@ def knows(flow: str) -> bool:
 
 
 def send(entry: Entry, *, alone: bool = False) -> None:
-    """Put an entry's id on its flow's FIFO queue, behind whatever waits for the same group.
+    """Put an entry's id on its flow's queue; on a FIFO queue behind whatever waits for the same group.
 
     `alone` puts it in a group of its own: the message of a worker that died is hidden for six times the
     function's time-out, and with it the whole group. The entry's lease still lets one worker in at a time.
@@ -33,9 +33,14 @@ def send(entry: Entry, *, alone: bool = False) -> None:
     The de-duplication id changes with each version and each attempt, so that a resubmission inside SQS's
     five minutes is not taken for a repeat.
     """
+    url = queue_url(entry.flow)
+    body = json.dumps({"ledgerId": entry.ledger_id, "revision": entry.revision})
+    if not url.endswith(".fifo"):
+        sqs().send_message(QueueUrl=url, MessageBody=body)
+        return
     sqs().send_message(
-        QueueUrl=queue_url(entry.flow),
-        MessageBody=json.dumps({"ledgerId": entry.ledger_id, "revision": entry.revision}),
+        QueueUrl=url,
+        MessageBody=body,
         MessageGroupId=ids.derived("grp", entry.group, *([str(entry.revision)] if alone else [])),
         MessageDeduplicationId=f"{entry.ledger_id}-{entry.revision}",
     )

@@ -24,6 +24,7 @@ from switchboard.ledger import Entry, Ledger, Status
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 FIRST_RETRY = timedelta(seconds=15)
@@ -70,25 +71,54 @@ def ledger() -> Ledger:
     return Ledger(Table(os.environ["STATE_TABLE"]))
 
 
+type Enter = Callable[[dict[str, Any]], str]
+"""Enters a message that came from elsewhere (the bus) into the ledger; returns the ledger id."""
+
+
 def run_batch(
-    event: dict[str, Any], context: "LambdaContext", do: Do, *, time_to_work: timedelta = _TIME_TO_WORK
+    event: dict[str, Any],
+    context: "LambdaContext",
+    do: Do,
+    *,
+    enter: Enter | None = None,
+    time_to_work: timedelta = _TIME_TO_WORK,
 ) -> "PartialItemFailureResponse":
-    """Do the work of each message of a FIFO batch; a group stops at its first message that goes back.
+    """Do the work of each message of a batch; a FIFO group stops at its first message that goes back.
 
-    What is not started with `time_to_work` left of the function's time goes back, so a step whose vendor may
-    be slow asks for more.
+    Args:
+        event, context: as Lambda hands them over.
+        do: the step.
+        enter: for a queue that the bus feeds; a message with a ledger id (a resubmission) needs none.
+        time_to_work: what is not started with so much of the function's time left goes back, so a step
+            whose vendor may be slow asks for more.
     """
-    from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
-    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-    def handle(record: SQSRecord) -> None:
+    def handle(record: "SQSRecord") -> None:
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
         if remaining < time_to_work:
             raise OutOfTime
-        message = json.loads(record.body)
-        perform(message["ledgerId"], do, lease=remaining, revision=message.get("revision"))
+        body = json.loads(record.body)
+        ledger_id = enter(body) if enter is not None and "ledgerId" not in body else body["ledgerId"]
+        perform(ledger_id, do, lease=remaining, revision=body.get("revision"))
 
-    processor = SqsFifoPartialProcessor(skip_group_on_error=True)
+    return each_message(event, context, handle)
+
+
+def each_message(
+    event: dict[str, Any], context: "LambdaContext", handle: "Callable[[SQSRecord], None]"
+) -> "PartialItemFailureResponse":
+    """Handle a batch message by message; the ones whose handling raises go back to the queue."""
+    from aws_lambda_powertools.utilities.batch import (
+        BatchProcessor,
+        EventType,
+        SqsFifoPartialProcessor,
+        process_partial_response,
+    )
+
+    is_fifo = any(record["eventSourceARN"].endswith(".fifo") for record in event["Records"])
+    processor: BatchProcessor = (
+        SqsFifoPartialProcessor(skip_group_on_error=True) if is_fifo else BatchProcessor(EventType.SQS)
+    )
     # A batch in which everything goes back is an answer, not a crash of the function.
     processor.raise_on_entire_batch_failure = False
     return process_partial_response(event=event, record_handler=handle, processor=processor, context=context)

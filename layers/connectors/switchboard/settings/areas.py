@@ -13,6 +13,7 @@ def areas() -> dict[str, type[ApiModel]]:
     from switchboard.settings.members import MemberSettings
     from switchboard.settings.siebel import SiebelSettings
     from switchboard.settings.social import SocialSettings
+    from switchboard.settings.triggers import TriggersSettings
 
     return {
         "social": SocialSettings,
@@ -20,4 +21,5 @@ def areas() -> dict[str, type[ApiModel]]:
         "siebel": SiebelSettings,
         "members": MemberSettings,
         "charging": ChargingSettings,
+        "triggers": TriggersSettings,
     }

@@ -40,7 +40,7 @@ type Key = tuple[str, str]
 SHARDS = 4
 """Partitions of `Lookup`, so that a burst of new customers heats no single one."""
 
-_INTERNAL = frozenset({"pk", "sk", "gsi1pk", "gsi1sk", "searchText"})
+_INTERNAL = frozenset({"pk", "sk", "gsi1pk", "gsi1sk", "searchText", "syncedRev"})
 _SEARCHED = ("firstName", "lastName", "email", "company")
 _PREFIXES: Mapping[CrmObject, str] = {"customer": "cus", "case": "cas", "followup": "fol", "task": "tsk"}
 

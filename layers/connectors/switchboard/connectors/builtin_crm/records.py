@@ -180,9 +180,9 @@ class Records:
             self.rewrite(ref, lambda item: tombstone(item, self.moment()), expected_rev=expected_rev)
         except VendorError as error:
             if error.code == "record-deleted":
-                self._delete_parts(ref)
+                self.delete_parts(ref)
             raise
-        self._delete_parts(ref)
+        self.delete_parts(ref)
 
     def rewrite(
         self,
@@ -306,7 +306,8 @@ class Records:
         except TransactionCancelled as error:
             raise ConditionFailed(error.failed.get(0)) from None
 
-    def _delete_parts(self, ref: RecordRef) -> None:
+    def delete_parts(self, ref: RecordRef) -> None:
+        """Leave a tombstone of all that belongs to a record."""
         prefixes = {"customer": ("CASE#", "FOLLOWUP#", "TASK#"), "case": (f"FOLLOWUP#{ref.case_id}#",)}
         for prefix in prefixes.get(ref.object, ()):
             for item in self.table.query_all(

@@ -1,0 +1,1 @@
+"""The CRM API: customers, cases, followups and tasks (source 004)."""

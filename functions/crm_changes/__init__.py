@@ -1,0 +1,1 @@
+"""What changes in the built-in CRM becomes CRM events (source 004)."""

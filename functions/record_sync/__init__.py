@@ -1,0 +1,1 @@
+"""What 8x8 told us about is pulled from there into our CRM (source 004)."""

@@ -1,0 +1,1 @@
+"""Triggers are configured, tested, rotated and recovered here (source 004)."""

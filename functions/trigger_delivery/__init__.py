@@ -1,0 +1,1 @@
+"""Deliveries: the calls of partners' URLs (source 004)."""

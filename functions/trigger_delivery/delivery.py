@@ -1,0 +1,133 @@
+"""A delivery from its message to its record: when to call, and what follows from the answer."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cache
+
+from functions.trigger_delivery import attempt as calls
+from functions.trigger_delivery import health, logic
+from switchboard import clock, observability, work
+from switchboard.crm_events import CrmEvent
+from switchboard.triggers import messages, store
+from switchboard.triggers.deliveries import Attempt, Deliveries, Delivery
+from switchboard.triggers.messages import Message
+from switchboard.triggers.store import Trigger
+
+FLOW = "trigger_delivery"
+LEASE = timedelta(seconds=calls.CALL_SECONDS * 3)
+
+_SLEPT = timedelta(seconds=2)
+"""So short a wait is slept through; SQS counts in whole seconds, and polls."""
+
+
+@cache
+def deliveries() -> Deliveries:
+    """The deliveries of this deployment."""
+    return Deliveries(work.ledger().table)
+
+
+def work_on(message: Message, trigger: Trigger | None) -> None:
+    """Make the one attempt that a message asks for, unless it is finished, too early or out of turn."""
+    event = CrmEvent.model_validate_json(message.event) if message.event else None
+    assert message.delivery_id is not None  # noqa: S101 - the caller looked
+    if trigger is not None and may_be_called(trigger, message.forced):
+        wait = wait_for(trigger, message, lambda changed: messages.send([changed[0]], delay=changed[1]))
+        if wait:
+            return
+    claimed = deliveries().claim(message.delivery_id, lease=LEASE, trigger=trigger, event=event)
+    if claimed is None:
+        return
+    if trigger is None or not may_be_called(trigger, message.forced or claimed.forced):
+        deliveries().record(claimed, "skipped", None)
+        return
+    settle(trigger, claimed, calls.call(trigger, claimed))
+
+
+def may_be_called(trigger: Trigger, forced: bool) -> bool:
+    """Whether the trigger is active, or a person asks for the call all the same."""
+    return trigger.status == "active" or forced
+
+
+def wait_for(trigger: Trigger, message: Message, put_back: Callable[[tuple[Message, int]], None]) -> bool:
+    """Wait a moment where that is enough; else put the message back. Returns whether it was put back."""
+    from dataclasses import replace
+
+    now = clock.now()
+    due = max((clock.parse(at) for at in (message.due, trigger.health.slow_until) if at), default=now)
+    if trigger.max_per_second is not None and not message.paced and due <= now + _SLEPT:
+        due = max(due, deliveries().next_slot(trigger.trigger_id, trigger.max_per_second))
+        message = replace(message, paced=True)
+    if due > now + _SLEPT:
+        put_back((replace(message, due=clock.exact(due)), int((due - now).total_seconds())))
+        return True
+    if due > now:
+        time.sleep((due - now).total_seconds())
+    if trigger.health.suspect and not store.take_only_call(trigger.trigger_id, until=clock.now() + LEASE / 2):
+        # Longer each time, so that a long backlog of a dead URL costs little.
+        seconds = min(5 << min(message.waits, 7), messages.LONGEST_DELAY)
+        put_back((replace(message, due=None, waits=message.waits + 1), seconds))
+        return True
+    return False
+
+
+def settle(trigger: Trigger, claimed: Delivery, made: Attempt) -> bool:
+    """Record an attempt and arrange what follows from it; returns whether the delivery is finished."""
+    observability.count("TriggerCalls", outcome=made.error_class or "delivered")
+    match logic.verdict(made):
+        case "delivered":
+            deliveries().record(claimed, "delivered", made)
+            if not trigger.health.is_good:
+                store.note_success(trigger.trigger_id)
+            return True
+        case "gone":
+            give_up(claimed, made)
+            health.disable(trigger, "gone")
+            return True
+        case _:
+            finished = _again(claimed, made)
+            health.note_failure(trigger, made)
+            return finished
+
+
+def _again(claimed: Delivery, made: Attempt) -> bool:
+    wait = logic.next_wait(claimed.tries + 1, made.retry_after)
+    if wait is None:
+        give_up(claimed, made)
+        return True
+    retry_at = clock.now() + wait
+    taken = deliveries().record(claimed, "retrying", made, retry_at=retry_at)
+    if taken and wait.total_seconds() <= messages.LONGEST_DELAY:
+        again = Message(
+            claimed.trigger_id,
+            claimed.delivery_id,
+            lane=claimed.lane,
+            due=clock.exact(retry_at),
+            forced=claimed.forced,
+        )
+        messages.send([again], delay=int(wait.total_seconds()))
+    return False
+
+
+def give_up(claimed: Delivery, made: Attempt) -> None:
+    """Put a delivery on record as failed: in the ledger first, where operators look, then in the log."""
+    event = claimed.event
+    work.ledger().accept(
+        partner_id=claimed.partner_id,
+        flow=FLOW,
+        entity=claimed.delivery_id,
+        payload={"deliveryId": claimed.delivery_id},
+        group=claimed.trigger_id,
+        correlation_id=event.event_id,
+        version=claimed.rounds + 1,
+        status="remote_failure",
+        code="delivery-failed",
+        result={
+            "deliveryId": claimed.delivery_id,
+            "triggerId": claimed.trigger_id,
+            "eventId": event.event_id,
+            "errorClass": made.error_class,
+        },
+        customer_id=event.account_id if event.origin == "builtin" else None,
+    )
+    deliveries().record(claimed, "failed", made)

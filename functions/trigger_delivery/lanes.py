@@ -1,0 +1,67 @@
+"""Ordered triggers: what happens to one customer is delivered in its order, one after the other.
+
+A lane is the customer's unfinished deliveries. One worker at a time takes the first, and the next only when
+that one is finished, so a failing delivery holds back those behind it, of this customer and trigger alone.
+"""
+
+import time
+from datetime import timedelta
+
+from functions.trigger_delivery import attempt as calls
+from functions.trigger_delivery.delivery import LEASE, deliveries, may_be_called, settle, wait_for
+from switchboard import clock, work
+from switchboard.triggers import messages
+from switchboard.triggers.deliveries import UNFINISHED
+from switchboard.triggers.messages import Message
+from switchboard.triggers.store import Trigger
+
+SETTLED = timedelta(seconds=2)
+"""So old is an event before it is delivered: bus and queue may hand an earlier one over later."""
+
+_BUSY_SECONDS = 2
+
+
+def work_on(message: Message, trigger: Trigger | None, lease: timedelta, has_time: work.Deadline) -> None:
+    """Deliver what a lane holds, in its order, as far as it goes now."""
+    lane = message.lane or ""
+    token = deliveries().take_lane(message.trigger_id, lane, lease=lease)
+    if token is None:
+        messages.send([message], delay=_BUSY_SECONDS)
+        return
+    try:
+        while (head := deliveries().head(message.trigger_id, lane)) is not None:
+            if not has_time():
+                messages.send([message])
+                return
+            if not _finish(head, message, trigger):
+                return
+            deliveries().leave_place(head, message.trigger_id, lane)
+    finally:
+        deliveries().leave_lane(message.trigger_id, lane, token)
+
+
+def _finish(head: str, message: Message, trigger: Trigger | None) -> bool:
+    """One attempt at the first of a lane; returns whether that one is finished."""
+    delivery = deliveries().get(head)
+    if delivery is None or delivery.status not in UNFINISHED:
+        return True
+    age = clock.now() - clock.parse(delivery.event.occurred_at)
+    if timedelta() <= age < SETTLED:
+        time.sleep((SETTLED - age).total_seconds())
+        if deliveries().head(message.trigger_id, message.lane or "") != head:
+            messages.send([message])
+            return False
+    forced = message.forced or delivery.forced
+    due = Message(delivery.trigger_id, lane=message.lane, due=delivery.next_attempt_at, forced=message.forced)
+    if (
+        trigger is not None
+        and may_be_called(trigger, forced)
+        and wait_for(trigger, due, lambda changed: messages.send([changed[0]], delay=changed[1]))
+    ):
+        return False
+    claimed = deliveries().claim(head, lease=LEASE)
+    if claimed is None:
+        return False
+    if trigger is None or not may_be_called(trigger, forced):
+        return deliveries().record(claimed, "skipped", None)
+    return settle(trigger, claimed, calls.call(trigger, claimed))

@@ -1,0 +1,1 @@
+"""A CRM event becomes one delivery for each trigger that wants it (source 004)."""
