@@ -280,6 +280,8 @@ class Ledger:
             update.set("openKey", _open_key("pending", ledger_id)).set("dueAt", clock.timestamp(LOST_AFTER))
         elif status in FAILED:
             update.set("openKey", _open_key(status, ledger_id)).set("dueAt", stamp)
+        else:
+            update.remove("openKey", "dueAt")
         try:
             item = self.table.update(
                 _pk(ledger_id),
