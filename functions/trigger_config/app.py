@@ -189,8 +189,6 @@ def retry_delivery(call: Call, delivery_id: str) -> Answer:
     if again is None:
         raise SwitchboardError("in-progress", "The delivery is being made at this moment.")
     messages.send([Message(again.trigger_id, again.delivery_id, lane=again.lane, forced=True)])
-    if delivery.status == "failed":
-        logic.settle_ledger(work.ledger(), delivery, call.correlation_id)
     return Answer(202, delivery_view(again))
 
 

@@ -9,6 +9,7 @@ from functions.trigger_delivery import attempt as calls
 from functions.trigger_delivery import health, logic
 from switchboard import clock, observability, work
 from switchboard.crm_events import CrmEvent
+from switchboard.ledger import FAILED, entry_id
 from switchboard.triggers import messages, store
 from switchboard.triggers.deliveries import Attempt, Deliveries, Delivery
 from switchboard.triggers.messages import Message
@@ -76,6 +77,8 @@ def settle(trigger: Trigger, claimed: Delivery, made: Attempt) -> bool:
     observability.count("TriggerCalls", outcome=made.error_class or "delivered")
     match logic.verdict(made):
         case "delivered":
+            if claimed.rounds:
+                _settle_ledger(claimed, made)
             deliveries().record(claimed, "delivered", made)
             if not trigger.health.is_good:
                 store.note_success(trigger.trigger_id)
@@ -111,7 +114,20 @@ def _again(claimed: Delivery, made: Attempt) -> bool:
 
 def give_up(claimed: Delivery, made: Attempt) -> None:
     """Put a delivery on record as failed: in the ledger first, where operators look, then in the log."""
+    _enter(claimed, made)
+    deliveries().record(claimed, "failed", made)
+
+
+def _settle_ledger(claimed: Delivery, made: Attempt) -> None:
+    """Close the ledger's entry of a delivery that had failed for good, and was put back to work."""
+    entry = work.ledger().get(entry_id(claimed.partner_id, FLOW, claimed.delivery_id))
+    if entry is not None and entry.status in FAILED:
+        _enter(claimed, made)
+
+
+def _enter(claimed: Delivery, made: Attempt) -> None:
     event = claimed.event
+    failed = made.error_class is not None
     work.ledger().accept(
         partner_id=claimed.partner_id,
         flow=FLOW,
@@ -120,8 +136,8 @@ def give_up(claimed: Delivery, made: Attempt) -> None:
         group=claimed.trigger_id,
         correlation_id=event.event_id,
         version=claimed.rounds + 1,
-        status="remote_failure",
-        code="delivery-failed",
+        status="remote_failure" if failed else "synced",
+        code="delivery-failed" if failed else None,
         result={
             "deliveryId": claimed.delivery_id,
             "triggerId": claimed.trigger_id,
@@ -130,4 +146,3 @@ def give_up(claimed: Delivery, made: Attempt) -> None:
         },
         customer_id=event.account_id if event.origin == "builtin" else None,
     )
-    deliveries().record(claimed, "failed", made)
