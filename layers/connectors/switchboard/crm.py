@@ -9,7 +9,7 @@ never writes twice, so a worker that was killed after the write simply repeats i
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 UNLINKED = "unlinked"
 """The `customer_id` of a case whose customer a person has still to settle."""
@@ -124,3 +124,61 @@ class CrmConnector(Protocol):
 
         Raises VendorError `not-found`, `record-deleted`, or `conflict` when it has another customer by now.
         """
+
+
+@runtime_checkable
+class RecordReader(Protocol):
+    """A CRM whose records can be read by the ids that its CRM events carry."""
+
+    def get_record(
+        self,
+        account_id: str,
+        *,
+        case_id: str | None = None,
+        followup_id: str | None = None,
+        task_id: str | None = None,
+    ) -> dict[str, Any]:
+        """The record under the CRM API's field names; which ids are given says what it is.
+
+        Raises VendorError `not-found` or `record-deleted`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyResponse:
+    """One person's answers to one survey, as the CRM keeps them.
+
+    `responded_at`: RFC 3339. `answers`: one (question code, question, answer) for each question, as text.
+    """
+
+    survey_id: str
+    response_id: str
+    status: str
+    responded_at: str
+    answers: tuple[tuple[str, str, str], ...] = ()
+    survey_name: str | None = None
+    invitation_id: str | None = None
+
+
+@runtime_checkable
+class SurveyKeeper(Protocol):
+    """A CRM that keeps survey responses on its customers."""
+
+    def find_customers_by_email(self, email: str) -> tuple[str, ...]:
+        """The ids of the customers with this e-mail address, ignoring case; deleted ones never count."""
+
+    def note_survey_invitation(self, customer_id: str, survey_id: str, url: str, *, reminders: int) -> None:
+        """Write the personal survey URL on the customer, so that the CRM can send the mail.
+
+        `reminders`: how many are due by now, 0 for the invitation itself. Writing the same again changes
+        nothing. Raises VendorError `not-found` or `record-deleted`.
+        """
+
+    def upsert_survey_response(self, customer_id: str, response: SurveyResponse) -> None:
+        """Write a response on its customer; the same response again takes the earlier one's place.
+
+        Raises VendorError `not-found` or `record-deleted` when the customer is gone.
+        """
+
+    def survey_responses(self, customer_id: str) -> list[SurveyResponse]:
+        """The customer's responses, by survey and response id."""

@@ -235,13 +235,15 @@ class Ledger:
         group: str,
         correlation_id: str,
         version: int = 1,
-        status: Literal["pending", "filtered"] = "pending",
+        status: Literal["pending", "filtered", "synced", "remote_failure"] = "pending",
         code: str | None = None,
         result: Item | None = None,
+        customer_id: str | None = None,
     ) -> Accepted:
         """Enter a piece of work, or a newer version of one; anything else finds the entry as it stands.
 
         A version that is accepted while a worker holds an older one waits until that one is recorded.
+        Work that was done, or failed for good, before it is entered comes with its final `status`.
         """
         ledger_id = entry_id(partner_id, flow, entity)
         stamp = clock.timestamp()
@@ -272,8 +274,12 @@ class Ledger:
             update.set("code", code)
         else:
             update.remove("code")
+        if customer_id:
+            update.set("customerId", customer_id)
         if status == "pending":
             update.set("openKey", _open_key("pending", ledger_id)).set("dueAt", clock.timestamp(LOST_AFTER))
+        elif status in FAILED:
+            update.set("openKey", _open_key(status, ledger_id)).set("dueAt", stamp)
         try:
             item = self.table.update(
                 _pk(ledger_id),
@@ -330,6 +336,28 @@ class Ledger:
         """Whether a worker holds the entry's lease now."""
         item = self.table.get(_pk(ledger_id), "ENTRY")
         return bool(item and item["status"] in UNFINISHED and item.get("leaseUntil", "") >= clock.timestamp())
+
+    def checkpoint(self, claimed: Entry, result: Item, *, lease: timedelta) -> None:
+        """Keep what a long piece of work has done so far, and hold on to it for another `lease`.
+
+        A worker that gets on is no worker that dies again and again, so its attempts are counted anew.
+        Raises ConditionFailed when the lease was lost: whoever has it now goes on from the last checkpoint.
+        """
+        until = clock.timestamp(lease)
+        update = _Update(
+            result=result, leaseUntil=until, dueAt=until, attempts=1, updatedAt=clock.timestamp()
+        )
+        update.next_revision()
+        update.values |= {":token": claimed.lease_token}
+        update.names |= {"#token": "leaseToken"}
+        self.table.update(
+            _pk(claimed.ledger_id),
+            "ENTRY",
+            update.expression,
+            condition="#token = :token",
+            names=update.names,
+            values=update.values,
+        )
 
     def record(
         self,

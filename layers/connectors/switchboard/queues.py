@@ -20,14 +20,19 @@ def queue_url(flow: str) -> str:
 
 
 def send(entry: Entry) -> None:
-    """Put an entry's id on its flow's FIFO queue, behind whatever waits for the same group.
+    """Put an entry's id on its flow's queue; on a FIFO queue behind whatever waits for the same group.
 
     The de-duplication id changes with each version and each attempt, so that a resubmission inside SQS's
     five minutes is not taken for a repeat.
     """
+    url = queue_url(entry.flow)
+    body = json.dumps({"ledgerId": entry.ledger_id})
+    if not url.endswith(".fifo"):
+        sqs().send_message(QueueUrl=url, MessageBody=body)
+        return
     sqs().send_message(
-        QueueUrl=queue_url(entry.flow),
-        MessageBody=json.dumps({"ledgerId": entry.ledger_id}),
+        QueueUrl=url,
+        MessageBody=body,
         MessageGroupId=ids.derived("grp", entry.group),
         MessageDeduplicationId=f"{entry.ledger_id}-{entry.revision}",
     )

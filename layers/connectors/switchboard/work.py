@@ -9,7 +9,7 @@ import json
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from switchboard.ledger import Entry, Ledger, Status
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 FIRST_RETRY = timedelta(seconds=15)
@@ -63,18 +64,47 @@ def ledger() -> Ledger:
     return Ledger(Table(os.environ["STATE_TABLE"]))
 
 
-def run_batch(event: dict[str, Any], context: "LambdaContext", do: Do) -> "PartialItemFailureResponse":
-    """Do the work of each message of a FIFO batch; a group stops at its first message that goes back."""
-    from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
-    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+type Enter = Callable[[dict[str, Any]], str]
+"""Enters a message that came from elsewhere (the bus) into the ledger; returns the ledger id."""
+
+
+def run_batch(
+    event: dict[str, Any], context: "LambdaContext", do: Do, *, enter: Enter | None = None
+) -> "PartialItemFailureResponse":
+    """Do the work of each message of a batch; a FIFO group stops at its first message that goes back.
+
+    Args:
+        event, context: as Lambda hands them over.
+        do: the step.
+        enter: for a queue that the bus feeds; a message with a ledger id (a resubmission) needs none.
+    """
 
     def handle(record: SQSRecord) -> None:
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
         if remaining < _TIME_TO_WORK:
             raise OutOfTime
-        perform(json.loads(record.body)["ledgerId"], do, lease=remaining)
+        body = json.loads(record.body)
+        ledger_id = enter(body) if enter is not None and "ledgerId" not in body else body["ledgerId"]
+        perform(ledger_id, do, lease=remaining)
 
-    processor = SqsFifoPartialProcessor(skip_group_on_error=True)
+    return each_message(event, context, handle)
+
+
+def each_message(
+    event: dict[str, Any], context: "LambdaContext", handle: "Callable[[SQSRecord], None]"
+) -> "PartialItemFailureResponse":
+    """Handle a batch message by message; the ones whose handling raises go back to the queue."""
+    from aws_lambda_powertools.utilities.batch import (
+        BatchProcessor,
+        EventType,
+        SqsFifoPartialProcessor,
+        process_partial_response,
+    )
+
+    is_fifo = any(record["eventSourceARN"].endswith(".fifo") for record in event["Records"])
+    processor: BatchProcessor = (
+        SqsFifoPartialProcessor(skip_group_on_error=True) if is_fifo else BatchProcessor(EventType.SQS)
+    )
     # A batch in which everything goes back is an answer, not a crash of the function.
     processor.raise_on_entire_batch_failure = False
     return process_partial_response(event=event, record_handler=handle, processor=processor, context=context)
@@ -91,18 +121,59 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
         if ledger().is_held(ledger_id):
             raise Held
         return
+    _work_on(entry, do)
+
+
+type Repeated = bool | Callable[[SwitchboardError], bool]
+"""Whether a failure that may pass is repeated on the flow's queue; all of them, none, or by the failure."""
+
+
+def perform_now(entry: Entry, do: Do, *, lease: timedelta, repeated: Repeated) -> Entry:
+    """Do accepted work while its caller waits: the beats of a queue step, and the failure is raised too.
+
+    Work that another call with the same Idempotency-Key has done is answered with what came of it.
+
+    Args:
+        entry: as `accept` gave it.
+        do: the work.
+        lease: how long this function can still run.
+        repeated: whether the flow has a queue, on which a failure that may pass is repeated. Without one it
+            is parked, and the caller alone decides. A flow may also decide by the failure.
+
+    Returns:
+        The entry as it is recorded.
+
+    Raises:
+        SwitchboardError: the failure of the work; `in-progress` while another call does it.
+    """
+    claimed = ledger().claim(entry.ledger_id, lease=lease)
+    if claimed is None:
+        if ledger().is_held(entry.ledger_id):
+            raise SwitchboardError("in-progress", "The first request still runs.", retry_after=2)
+        return ledger().get(entry.ledger_id) or entry
+    recorded, error = _work_on(claimed, do, repeated=repeated)
+    if error is not None:
+        raise error
+    return recorded
+
+
+def _work_on(entry: Entry, do: Do, *, repeated: Repeated = True) -> tuple[Entry, SwitchboardError | None]:
+    """Do a claimed entry's work and record it; answers the entry as it is then, and the failure."""
     observability.logger.set_correlation_id(entry.correlation_id)
     watch = observability.Stopwatch()
     result: Item = dict(entry.result)
+    failure: SwitchboardError | None = None
+    retry_in = None
     try:
         outcome = do(entry, result)
     except SwitchboardError as error:
-        outcome, retry_in = failed(entry, error)
+        failure = error
     except Exception:  # noqa: BLE001 - a broken step must still record where the work stands
         observability.logger.exception("the step broke", ledger_id=entry.ledger_id, flow=entry.flow)
-        outcome, retry_in = failed(entry, SwitchboardError("internal"))
-    else:
-        retry_in = None
+        failure = SwitchboardError("internal")
+    if failure is not None:
+        again = repeated(failure) if callable(repeated) else repeated
+        outcome, retry_in = failed(entry, failure) if again else (_parked(failure), None)
     ledger().record(
         entry,
         outcome.status,
@@ -122,6 +193,15 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta) -> None:
         attempt=entry.attempts,
         milliseconds=watch.milliseconds,
     )
+    recorded = replace(
+        entry,
+        status=outcome.status,
+        code=outcome.code,
+        detail=outcome.detail,
+        result=result,
+        customer_id=outcome.customer_id or entry.customer_id,
+    )
+    return recorded, failure
 
 
 def failed(entry: Entry, error: SwitchboardError) -> tuple[Outcome, timedelta | None]:
@@ -130,7 +210,11 @@ def failed(entry: Entry, error: SwitchboardError) -> tuple[Outcome, timedelta | 
     if error.error.retryable and entry.attempts < limit:
         status: Status = "unknown" if isinstance(error, AnswerLost) else "retrying"
         return Outcome(status, code=error.code, detail=error.detail), retry_delay(entry.attempts, error)
-    return Outcome(parked_status(error), code=error.code, detail=error.detail), None
+    return _parked(error), None
+
+
+def _parked(error: SwitchboardError) -> Outcome:
+    return Outcome(parked_status(error), code=error.code, detail=error.detail)
 
 
 def parked_status(error: SwitchboardError) -> Status:

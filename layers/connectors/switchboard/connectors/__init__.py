@@ -2,9 +2,13 @@
 
 import os
 from functools import cache
+from typing import TYPE_CHECKING
 
 from switchboard.crm import CrmConnector
 from switchboard.dynamo import Table
+
+if TYPE_CHECKING:
+    from switchboard.connectors.questionpro import QuestionPro
 
 
 @cache
@@ -17,3 +21,11 @@ def crm() -> CrmConnector:
             return BuiltinCrm(Table(os.environ["CRM_TABLE"]))
         case other:
             raise ValueError(f"there is no CRM connector {other!r}")
+
+
+@cache
+def questionpro() -> "QuestionPro":
+    """QuestionPro, whose secret is read with the first call."""
+    from switchboard.connectors.questionpro import QuestionPro
+
+    return QuestionPro()

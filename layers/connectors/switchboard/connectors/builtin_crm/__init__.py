@@ -11,9 +11,18 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from switchboard import clock
+from switchboard.connectors.builtin_crm import surveys
 from switchboard.connectors.builtin_crm.keys import RecordRef, links, new_id, profile_pk
 from switchboard.connectors.builtin_crm.records import ABSENT, LIVE, Record, RecordPage, Records, present
-from switchboard.crm import UNLINKED, Case, Customer, CustomerMatch, NewCase, SocialProfile
+from switchboard.crm import (
+    UNLINKED,
+    Case,
+    Customer,
+    CustomerMatch,
+    NewCase,
+    SocialProfile,
+    SurveyResponse,
+)
 from switchboard.dynamo import Item, Table, TransactionCancelled, Write, transact
 from switchboard.errors import VendorError
 
@@ -35,6 +44,17 @@ class BuiltinCrm:
         self.records = Records(table, now)
         self._table = table
         self._now = now
+
+    def get_record(
+        self,
+        account_id: str,
+        *,
+        case_id: str | None = None,
+        followup_id: str | None = None,
+        task_id: str | None = None,
+    ) -> Record:
+        """One request."""
+        return self.records.get(RecordRef(account_id, case_id, followup_id, task_id))
 
     def find_customers_by_profile(self, community: str, author_id: str, *, key: str) -> CustomerMatch:
         """One request: the links carry the names (see `keys`)."""
@@ -182,6 +202,22 @@ class BuiltinCrm:
         ):
             self._move_followup(item, moved)
         return _case(self.records.get(moved))
+
+    def find_customers_by_email(self, email: str) -> tuple[str, ...]:
+        """One request."""
+        return surveys.customers_by_email(self._table, email)
+
+    def note_survey_invitation(self, customer_id: str, survey_id: str, url: str, *, reminders: int) -> None:
+        """Two requests, one when it stands there already; a customer who changes is a CRM event."""
+        surveys.note_invitation(self.records, customer_id, survey_id, url, reminders)
+
+    def upsert_survey_response(self, customer_id: str, response: SurveyResponse) -> None:
+        """One request, which also makes sure that the customer has not been deleted."""
+        surveys.upsert_response(self._table, customer_id, response)
+
+    def survey_responses(self, customer_id: str) -> list[SurveyResponse]:
+        """One request for each MiB."""
+        return surveys.responses_of(self._table, customer_id)
 
     def _move_case(self, case_id: str, moved: RecordRef) -> None:
         unlinked = RecordRef(UNLINKED, case_id)

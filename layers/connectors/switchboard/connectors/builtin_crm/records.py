@@ -310,6 +310,10 @@ class Records:
                 consistent=True,
             ):
                 self._delete_part(item)
+        if ref.object == "customer":
+            responses = "pk = :pk AND begins_with(sk, :prefix)"
+            for item in self.table.query_all(responses, {":pk": ref.key[0], ":prefix": "SURVEYRESPONSE#"}):
+                self.table.delete(item["pk"], item["sk"])
 
     def _delete_part(self, item: Item) -> None:
         try:
