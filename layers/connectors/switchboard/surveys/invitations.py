@@ -176,7 +176,7 @@ class Invitations:
         """Count one more reminder; None when this run has counted it, or he has answered meanwhile."""
         now = clock.timestamp()
         due = next_look(_reminded(invitation, now), survey)
-        moved = self._move(
+        return self._move(
             invitation,
             "reminded",
             "remindedAt = :at, attempts = :next, remindedBy = :run, dueAt = :due",
@@ -191,7 +191,6 @@ class Invitations:
             condition="#status IN (:issued, :new) AND attempts = :seen"
             " AND (attribute_not_exists(remindedBy) OR remindedBy <> :run)",
         )
-        return moved
 
     def expire(self, invitation: Invitation) -> None:
         """Its time is over."""
@@ -231,7 +230,8 @@ class Invitations:
             item = self.table.update(
                 f"INVITATION#{invitation.invitation_id}",
                 "INVITATION",
-                f"SET #status = :new, recentKey = :key, {changes}" + (" REMOVE openKey, dueAt" if done else ""),
+                f"SET #status = :new, recentKey = :key, {changes}"
+                + (" REMOVE openKey, dueAt" if done else ""),
                 condition=f"attribute_exists(pk) AND {condition}",
                 names={"#status": "status"},
                 values={":new": status, ":key": _key(invitation.survey_id, status)} | values,
@@ -254,7 +254,9 @@ class Invitations:
             values[":partner"] = partner_id
         streams = [
             self.table.query_all(
-                "recentKey = :key AND recentAt < :before", values | {":key": _key(survey_id, status)}, **options
+                "recentKey = :key AND recentAt < :before",
+                values | {":key": _key(survey_id, status)},
+                **options,
             )
             for status in statuses
         ]

@@ -36,12 +36,13 @@ def custom_variables(
 def with_variables(url: str, custom: Mapping[str, str]) -> str:
     """The URL with the variables in its query; what is there stays."""
     parts = urlsplit(url)
-    query = urlencode(sorted(custom.items(), key=_number), quote_via=quote)
+    ordered = {name: custom[name] for name in sorted(custom, key=_number)}
+    query = urlencode(ordered, quote_via=quote)
     return parts._replace(query=f"{parts.query}&{query}" if parts.query else query).geturl()
 
 
-def _number(variable: tuple[str, str]) -> int:
-    return int(variable[0].removeprefix("custom"))
+def _number(variable: str) -> int:
+    return int(variable.removeprefix("custom"))
 
 
 def _values(item: Mapping[str, Any]) -> Iterator[str]:
