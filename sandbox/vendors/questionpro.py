@@ -120,7 +120,7 @@ class QuestionPro(Vendor):
     name: ClassVar[str] = "questionpro"
     prefix: ClassVar[str] = "/questionpro"
     base_path: ClassVar[str] = "/a/api/v2"
-    secret_output: ClassVar[str | None] = "QuestionProSecretArn"
+    secret_output: ClassVar[str | None] = "QuestionProSecretArn"  # noqa: S105 - an output
     credentials: ClassVar[Mapping[str, str]] = {"apiKey": API_KEY, "hookToken": HOOK_TOKEN}
 
     def reset(self) -> None:

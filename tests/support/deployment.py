@@ -23,10 +23,17 @@ from switchboard.settings import store
 from tests.support.tables import mocked_aws
 
 ADMIN_KEY = "the-admin-key-of-the-tests-0123456789abcdefghijkl"
-QUEUES = {"SOCIAL_POST_QUEUE_URL": "social_case"}
+QUEUES = {
+    "SOCIAL_POST_QUEUE_URL": "social_case",
+    "SURVEY_TRIGGER_QUEUE_URL": "survey_work",
+    "SURVEY_INVITATION_QUEUE_URL": "survey_work",
+    "SURVEY_RESPONSE_QUEUE_URL": "survey_work",
+    "SURVEY_REMINDER_QUEUE_URL": "survey_work",
+    "SURVEY_DUMP_QUEUE_URL": "survey_dump",
+}
 """Each work queue's variable, and the step that takes from it."""
 
-STEPS = ("social_intake", "operations")
+STEPS = ("social_intake", "survey_api", "operations")
 """The steps behind the API; a path that no other has is the last one's, as in the template."""
 
 
@@ -197,6 +204,7 @@ def forget_everything() -> None:
     partners.forget()
     work.ledger.cache_clear()
     connectors.crm.cache_clear()
+    connectors.questionpro.cache_clear()
 
 
 @contextmanager
@@ -219,5 +227,9 @@ def deployed() -> Iterator[Deployment]:
             )
             urls[variable] = queue["QueueUrl"]
             patch.setenv(variable, queue["QueueUrl"])
+        aws.s3().create_bucket(
+            Bucket="dumps", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        patch.setenv("DUMPS_BUCKET", "dumps")
         yield Deployment(urls, patch)
         forget_everything()
