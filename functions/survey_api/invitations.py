@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from functions.survey_api.models import Batch, BatchAnswer, InvitationShown, Issued, OptOut, Reminded
 from switchboard import clock, cursors, queues, work
 from switchboard.api import Answer, Api, Call, problem_fields
-from switchboard.connectors import questionpro
+from switchboard.connectors import survey_vendor
 from switchboard.connectors.questionpro import Contact
 from switchboard.errors import SwitchboardError, VendorError
 from switchboard.ids import fresh
@@ -116,7 +116,7 @@ def _ask_for_all(survey_id: str, new: dict[str, NewInvitation]) -> dict[str, str
     survey, now = survey_settings(survey_id), clock.now()
     contacts = [issue.contact_of(survey, key, request, now) for key, request in wanted.items()]
     try:
-        urls = questionpro().survey_urls(survey_id, contacts)
+        urls = survey_vendor().survey_urls(survey_id, contacts)
     except VendorError as error:
         if error.code == "remote-refused" and len(contacts) > 1:
             return {}  # one bad contact must not cost the others theirs
@@ -143,7 +143,7 @@ def _item(
             raise found
         if found is None and call.context.get_remaining_time_in_millis() < 5_000:
             raise SwitchboardError("in-progress", "Too many for one call: repeat it for the rest.")
-        return found or questionpro().survey_url(survey, contact)
+        return found or survey_vendor().survey_url(survey, contact)
 
     try:
         kept = invitations().get(key)

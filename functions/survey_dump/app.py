@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.survey_dump import files, logic
 from switchboard import clock, observability, queues, work
-from switchboard.connectors import questionpro
+from switchboard.connectors import survey_vendor
 from switchboard.connectors.questionpro import ResponsePage
 from switchboard.dynamo import Item
 from switchboard.errors import SwitchboardError, VendorError
@@ -110,7 +110,7 @@ class Slice:
             if self.time_left < _RESERVE and self.moved:
                 return False
             number = int(self.result["page"]) + 1
-            page = questionpro().responses(
+            page = survey_vendor().responses(
                 self.survey_id,
                 page=number,
                 per_page=self.survey.page_size,
@@ -186,7 +186,7 @@ class Slice:
         """The survey's total against what the partner has been given, all dumps together."""
         total = self.result["total"]
         if total is None:
-            total = questionpro().responses(self.survey_id, page=1, per_page=1).total
+            total = survey_vendor().responses(self.survey_id, page=1, per_page=1).total
         check: Item = {"survey": total, "ours": ours, "agrees": total is None or total == ours}
         self.result["countCheck"] = check
         if not check["agrees"]:

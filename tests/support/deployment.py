@@ -204,7 +204,7 @@ def forget_everything() -> None:
     partners.forget()
     work.ledger.cache_clear()
     connectors.crm.cache_clear()
-    connectors.questionpro.cache_clear()
+    connectors.survey_vendor.cache_clear()
 
 
 @contextmanager

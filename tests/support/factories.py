@@ -67,3 +67,16 @@ def customer(**fields: Any) -> dict[str, Any]:
 def key(kind: str = "work") -> str:
     """A key of a piece of work that nobody else has."""
     return f"{kind}-{next(_numbers)}"
+
+
+def invitation(**fields: Any) -> dict[str, Any]:
+    """The body of a POST /surveys/{id}/invitations; a field given as None is left out."""
+    number = next(_numbers)
+    given = {
+        "email": f"guest.{number}@example.com",
+        "firstName": "Jane",
+        "lastName": "Miller",
+        "transactionId": f"case-{number}",
+        "parameters": {"employeeId": "E7", "campaignId": "C9"},
+    } | fields
+    return {name: value for name, value in given.items() if value is not None}

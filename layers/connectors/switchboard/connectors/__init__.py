@@ -24,7 +24,7 @@ def crm() -> CrmConnector:
 
 
 @cache
-def questionpro() -> "QuestionPro":
+def survey_vendor() -> "QuestionPro":
     """QuestionPro, whose secret is read with the first call."""
     from switchboard.connectors.questionpro import QuestionPro
 

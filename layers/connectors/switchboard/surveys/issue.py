@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from switchboard import clock, work
-from switchboard.connectors import crm, questionpro
+from switchboard.connectors import crm, survey_vendor
 from switchboard.connectors.questionpro import Contact
 from switchboard.crm import SurveyKeeper
 from switchboard.dynamo import Item
@@ -98,7 +98,7 @@ def _make(entry: Entry, survey_id: str, request: NewInvitation, ask: AskVendor |
     survey = survey_settings(survey_id)
     now = clock.now()
     contact = contact_of(survey, entry.ledger_id, request, now)
-    url = (ask or questionpro().survey_url)(survey_id, contact)
+    url = (ask or survey_vendor().survey_url)(survey_id, contact)
     kept = invitations().put(
         Invitation(
             invitation_id=entry.ledger_id,
