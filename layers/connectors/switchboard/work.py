@@ -79,7 +79,7 @@ def run_batch(
         enter: for a queue that the bus feeds; a message with a ledger id (a resubmission) needs none.
     """
 
-    def handle(record: SQSRecord) -> None:
+    def handle(record: "SQSRecord") -> None:
         remaining = timedelta(milliseconds=context.get_remaining_time_in_millis())
         if remaining < _TIME_TO_WORK:
             raise OutOfTime
