@@ -13,8 +13,8 @@ import pytest
 
 from sandbox.vendors.questionpro import QuestionPro, response
 from switchboard import aws, clock, work
-from switchboard.dynamo import ConditionFailed
 from switchboard.crm_events import new_event
+from switchboard.dynamo import ConditionFailed
 from tests.integration.test_surveys import (
     INVITATIONS,
     SURVEY,
@@ -274,7 +274,7 @@ class TestFaults:
     def test_killed_at_every_request_nothing_is_lost_or_doubled(
         self, deployment: Deployment, vendor: Sandbox
     ) -> None:
-        """The worker dies at request after request, before and after it took effect, until it gets through."""
+        """The worker dies at one request after the other, before and after it took effect."""
         settings(deployment, pageSize=2)
         many(vendor, 5)
         some(vendor, item(1, custom={"custom1": "nobody@example.com"}))
