@@ -61,9 +61,18 @@ def dump(deployment: Deployment, **body: Any) -> dict[str, Any]:
     """Start a dump and let it run to its end."""
     reply = deployment.call("POST", DUMPS, body)
     assert reply.status == 202, reply.text
-    deployment.run_queues()
+    run_long(deployment)
     deployment.run_queues()  # the responses that the dump has put aside
     return state(deployment, reply.json["dumpId"])
+
+
+def run_long(deployment: Deployment) -> None:
+    """Run the queues with a Lambda's whole time for each slice."""
+    import tests.support.deployment as support
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(support, "Context", lambda: Context(remaining=LONG))
+        deployment.run_queues()
 
 
 def state(deployment: Deployment, dump_id: str) -> dict[str, Any]:
@@ -102,7 +111,9 @@ class TestFiles:
     def test_a_dump_has_every_response_once(self, deployment: Deployment, vendor: Sandbox) -> None:
         settings(deployment, pageSize=3)
         many(vendor, 8)
-        found = dump(deployment)
+        dump_id = deployment.call("POST", DUMPS, {}).json["dumpId"]
+        deployment.run_queues()  # with so little time that each page is a slice
+        found = state(deployment, dump_id)
         assert (found["status"], found["rows"]) == ("complete", 8)
         assert len(set(numbers(found))) == 8
         assert found["countCheck"] == {"survey": 8, "ours": 8, "agrees": True}
@@ -261,7 +272,6 @@ class TestFaults:
     def test_a_page_that_comes_again_is_an_error(
         self, deployment: Deployment, vendor: Sandbox, lie: str
     ) -> None:
-        deployment.patch.setattr(Context, "remaining", LONG)
         settings(deployment, pageSize=2)
         many(vendor, 6)
         vendor.client.put("/_control/questionpro/lies", json={lie: True})
@@ -275,8 +285,8 @@ class TestFaults:
         self, deployment: Deployment, vendor: Sandbox
     ) -> None:
         """The worker dies at one request after the other, before and after it took effect."""
-        settings(deployment, pageSize=2)
-        many(vendor, 5)
+        settings(deployment, pageSize=1)
+        many(vendor, 8)
         some(vendor, item(1, custom={"custom1": "nobody@example.com"}))
         dump_id = deployment.call("POST", DUMPS, {}).json["dumpId"]
         deaths = 0
@@ -284,7 +294,7 @@ class TestFaults:
             if state(deployment, dump_id)["status"] != "running":
                 break
             # Every other one gets as far as a checkpoint: who never does is parked after five deaths.
-            request = attempt // 4 if attempt % 2 else 20
+            request = attempt // 4 if attempt % 2 else 14
             try:
                 with faults.killed_at(request, after=attempt % 4 < 2):
                     deployment.run_queues()
@@ -295,9 +305,9 @@ class TestFaults:
         deployment.run_queues()
         found = state(deployment, dump_id)
         assert found["status"] == "complete"
-        assert deaths >= 10
-        assert sorted(numbers(found)) == [1] + [10_000_000 + index for index in range(5)]
-        assert found["unmatched"] == 6
+        assert deaths >= 8
+        assert sorted(numbers(found)) == [1] + [10_000_000 + index for index in range(8)]
+        assert found["unmatched"] == 9
 
     def test_a_dead_worker_costs_at_most_a_page(self, deployment: Deployment, vendor: Sandbox) -> None:
         settings(deployment, pageSize=2)
@@ -311,15 +321,6 @@ class TestFaults:
         assert state(deployment, dump_id)["status"] == "complete"
         pages = [call["query"]["page"] for call in vendor.calls() if call["query"]["perPage"] == ["2"]]
         assert len(pages) <= 5
-
-
-def run_long(deployment: Deployment) -> None:
-    """Run the queues with a Lambda's whole time for each slice."""
-    import tests.support.deployment as support
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(support, "Context", lambda: Context(remaining=LONG))
-        deployment.run_queues()
 
 
 class TestIntoTheCrm:
