@@ -29,8 +29,25 @@ def test_a_recorded_post_is_accepted(deployment: Deployment, name: str) -> None:
     assert answer["multiValueHeaders"]["x-correlation-id"] == [f"recorded-{name}"]
 
 
-def test_a_message_whose_entry_is_gone_is_taken_off_the_queue(deployment: Deployment) -> None:
-    assert invoke("social_case") == {"batchItemFailures": []}
+@pytest.mark.parametrize("name", ["social_case", "survey_work", "survey_dump"])
+def test_a_message_whose_entry_is_gone_is_taken_off_the_queue(deployment: Deployment, name: str) -> None:
+    assert invoke(name) == {"batchItemFailures": []}
+
+
+def test_a_recorded_dump_is_accepted(deployment: Deployment) -> None:
+    assert invoke("survey_api_dump")["statusCode"] == 202
+
+
+def test_a_recorded_response_needs_the_hooks_token(deployment: Deployment) -> None:
+    assert invoke("survey_api_hook")["statusCode"] == 404
+
+
+def test_a_recorded_invitation_waits_for_the_vendors_secret(deployment: Deployment) -> None:
+    assert invoke("survey_api_invitation")["statusCode"] == 503
+
+
+def test_a_recorded_crm_event_is_taken_off_the_queue(deployment: Deployment) -> None:
+    assert invoke("survey_work_case_closed") == {"batchItemFailures": []}
 
 
 def test_a_key_that_nobody_has_is_denied(deployment: Deployment) -> None:
@@ -44,6 +61,7 @@ def test_the_health_is_told(deployment: Deployment) -> None:
 
 def test_a_sweep_with_nothing_to_do_does_nothing(deployment: Deployment) -> None:
     assert invoke("sweeper") is None
+    assert invoke("survey_tick") is None
 
 
 def test_every_event_belongs_to_a_step() -> None:

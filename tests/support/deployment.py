@@ -36,6 +36,11 @@ QUEUES = {
     "TRIGGER_FANOUT_QUEUE_URL": "trigger_fanout",
     "TRIGGER_DELIVERY_QUEUE_URL": "trigger_delivery",
     "RECORD_SYNC_QUEUE_URL": "record_sync",
+    "SURVEY_TRIGGER_QUEUE_URL": "survey_work",
+    "SURVEY_INVITATION_QUEUE_URL": "survey_work",
+    "SURVEY_RESPONSE_QUEUE_URL": "survey_work",
+    "SURVEY_REMINDER_QUEUE_URL": "survey_work",
+    "SURVEY_DUMP_QUEUE_URL": "survey_dump",
 }
 """Each work queue's variable, and the step that takes from it."""
 
@@ -44,7 +49,7 @@ STANDARD_QUEUES = {"TRIGGER_FANOUT_QUEUE_URL", "TRIGGER_DELIVERY_QUEUE_URL", "RE
 
 STEPS = (
     *("social_intake", "lead_create", "campaign_query", "member_intake", "charging"),
-    *("crm_event_intake", "crm_api", "trigger_config", "operations"),
+    *("crm_event_intake", "crm_api", "trigger_config", "survey_api", "operations"),
 )
 """The steps behind the API; a path that no other has is the last one's, as in the template."""
 
@@ -281,6 +286,7 @@ def forget_everything() -> None:
     for step in ("trigger_config.app", "trigger_fanout.app", "trigger_delivery.delivery"):
         importlib.import_module(f"functions.{step}").deliveries.cache_clear()
     importlib.import_module("functions.crm_event_intake.app").told.cache_clear()
+    connectors.survey_vendor.cache_clear()
 
 
 @contextmanager
@@ -301,5 +307,9 @@ def deployed() -> Iterator[Deployment]:
             patch.setenv(variable, urls[variable])
         patch.setenv("CRM_EVENT_BUS", _make_bus(urls))
         patch.setenv("LOCAL_STACK", "true")
+        aws.s3().create_bucket(
+            Bucket="dumps", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        patch.setenv("DUMPS_BUCKET", "dumps")
         yield Deployment(urls, patch)
         forget_everything()

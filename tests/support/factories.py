@@ -99,3 +99,16 @@ def lead(**fields: Any) -> dict[str, Any]:
     number = next(_numbers)
     given = {"firstName": "Jane", "lastName": "Miller", "email": f"lead.{number}@example.com"} | fields
     return {name: value for name, value in given.items() if value is not None}
+
+
+def invitation(**fields: Any) -> dict[str, Any]:
+    """The body of a POST /surveys/{id}/invitations; a field given as None is left out."""
+    number = next(_numbers)
+    given = {
+        "email": f"guest.{number}@example.com",
+        "firstName": "Jane",
+        "lastName": "Miller",
+        "transactionId": f"case-{number}",
+        "parameters": {"employeeId": "E7", "campaignId": "C9"},
+    } | fields
+    return {name: value for name, value in given.items() if value is not None}

@@ -645,7 +645,7 @@ def missing_alarms(template: Template) -> list[str]:
             if table not in _alarmed(template, "AWS/DynamoDB", metric):
                 found.append(f"nobody hears of {metric} of {table}")
     watched = {
-        (alarm.get("Namespace"), alarm.get("MetricName"))
+        (str(alarm.get("Namespace")), alarm.get("MetricName"))
         for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
     }
     always = {("AWS/ApiGateway", "5XXError"), ("AWS/ApiGateway", "Latency"), ("AWS/Lambda", "Throttles")}

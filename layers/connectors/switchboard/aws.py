@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
@@ -46,6 +47,15 @@ def eventbridge() -> "EventBridgeClient":
 
 
 @cache
+def s3() -> "S3Client":
+    """The process's S3 client; signature 4, which presigned URLs need in every region."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("s3", config=_config().merge(Config(signature_version="s3v4", read_timeout=30)))
+
+
+@cache
 def secretsmanager() -> "SecretsManagerClient":
     """The process's Secrets Manager client."""
     import boto3
@@ -55,5 +65,5 @@ def secretsmanager() -> "SecretsManagerClient":
 
 def forget_clients() -> None:
     """Drop the clients, so that a test's next call makes them in its own (mocked) account."""
-    for client in (dynamodb, sqs, eventbridge, secretsmanager):
+    for client in (dynamodb, sqs, eventbridge, s3, secretsmanager):
         client.cache_clear()

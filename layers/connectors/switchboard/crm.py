@@ -305,3 +305,43 @@ class RecordReader(Protocol):
 
         Raises VendorError `not-found` or `record-deleted`.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyResponse:
+    """One person's answers to one survey, as the CRM keeps them.
+
+    `responded_at`: RFC 3339. `answers`: one (question code, question, answer) for each question, as text.
+    """
+
+    survey_id: str
+    response_id: str
+    status: str
+    responded_at: str
+    answers: tuple[tuple[str, str, str], ...] = ()
+    survey_name: str | None = None
+    invitation_id: str | None = None
+
+
+@runtime_checkable
+class SurveyKeeper(Protocol):
+    """A CRM that keeps survey responses on its customers."""
+
+    def find_customers_by_email(self, email: str) -> tuple[str, ...]:
+        """The ids of the customers with this e-mail address, ignoring case; deleted ones never count."""
+
+    def note_survey_invitation(self, customer_id: str, survey_id: str, url: str, *, reminders: int) -> None:
+        """Write the personal survey URL on the customer, so that the CRM can send the mail.
+
+        `reminders`: how many are due by now, 0 for the invitation itself. Writing the same again changes
+        nothing. Raises VendorError `not-found` or `record-deleted`.
+        """
+
+    def upsert_survey_response(self, customer_id: str, response: SurveyResponse) -> None:
+        """Write a response on its customer; the same response again takes the earlier one's place.
+
+        Raises VendorError `not-found` or `record-deleted` when the customer is gone.
+        """
+
+    def survey_responses(self, customer_id: str) -> list[SurveyResponse]:
+        """The customer's responses, by survey and response id."""

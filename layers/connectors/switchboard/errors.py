@@ -164,6 +164,45 @@ _register(
         "A trigger's URL took no call in ten attempts",
         "Ask the partner to mend the URL, then resubmit, or recover the whole range.",
     ),
+    ErrorCode(
+        "remote-quota",
+        "rate",
+        503,
+        "The vendor's quota is used up",
+        "Raise the quota at the vendor, or wait for its next period, then resubmit.",
+    ),
+    # Surveys.
+    ErrorCode(
+        "opted-out",
+        "conflict",
+        409,
+        "The person has opted out of surveys",
+        "Nothing: this person gets no invitation.",
+    ),
+    ErrorCode(
+        "dump-running",
+        "conflict",
+        409,
+        "A dump of this survey is running",
+        "Wait until it is done, then ask again.",
+        True,
+    ),
+    ErrorCode(
+        "waits-for-customer",
+        "conflict",
+        409,
+        "No customer matches the response yet",
+        "Nothing: it is matched by itself once the customer is in the CRM.",
+        True,
+    ),
+    ErrorCode(
+        "quiet-hours",
+        "conflict",
+        409,
+        "The invitation waits for the end of the quiet hours",
+        "Nothing: it is sent by itself.",
+        True,
+    ),
     # The CRM.
     ErrorCode(
         "crm-elsewhere",

@@ -424,6 +424,28 @@ class Ledger:
         item = self.table.get(_pk(ledger_id), "ENTRY")
         return bool(item and item["status"] in UNFINISHED and item.get("leaseUntil", "") >= clock.timestamp())
 
+    def checkpoint(self, claimed: Entry, result: Item, *, lease: timedelta) -> None:
+        """Keep what a long piece of work has done so far, and hold on to it for another `lease`.
+
+        A worker that gets on is no worker that dies again and again, so its attempts are counted anew.
+        Raises ConditionFailed when the lease was lost: whoever has it now goes on from the last checkpoint.
+        """
+        until = clock.timestamp(lease)
+        update = _Update(
+            result=result, leaseUntil=until, dueAt=until, attempts=1, updatedAt=clock.timestamp()
+        )
+        update.next_revision()
+        update.values |= {":token": claimed.lease_token}
+        update.names |= {"#token": "leaseToken"}
+        self.table.update(
+            _pk(claimed.ledger_id),
+            "ENTRY",
+            update.expression,
+            condition="#token = :token",
+            names=update.names,
+            values=update.values,
+        )
+
     def record(
         self,
         claimed: Entry,

@@ -9,6 +9,7 @@ from switchboard.dynamo import Table
 
 if TYPE_CHECKING:
     from switchboard.connectors.crowdtwist import CrowdTwist
+    from switchboard.connectors.questionpro import QuestionPro
 
 
 @cache
@@ -35,3 +36,11 @@ def loyalty() -> "CrowdTwist":
     from switchboard.settings.members import MemberSettings
 
     return CrowdTwist(lambda: store.current("members", MemberSettings))
+
+
+@cache
+def survey_vendor() -> "QuestionPro":
+    """QuestionPro, whose secret is read with the first call."""
+    from switchboard.connectors.questionpro import QuestionPro
+
+    return QuestionPro()

@@ -13,6 +13,7 @@ def areas() -> dict[str, type[ApiModel]]:
     from switchboard.settings.members import MemberSettings
     from switchboard.settings.siebel import SiebelSettings
     from switchboard.settings.social import SocialSettings
+    from switchboard.settings.surveys import SurveysSettings
     from switchboard.settings.triggers import TriggersSettings
 
     return {
@@ -22,4 +23,5 @@ def areas() -> dict[str, type[ApiModel]]:
         "members": MemberSettings,
         "charging": ChargingSettings,
         "triggers": TriggersSettings,
+        "surveys": SurveysSettings,
     }

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from switchboard import clock
-from switchboard.connectors.builtin_crm import campaigns, leads
+from switchboard.connectors.builtin_crm import campaigns, leads, surveys
 from switchboard.connectors.builtin_crm.keys import RecordRef, links, new_id, profile_pk
 from switchboard.connectors.builtin_crm.members import Members
 from switchboard.connectors.builtin_crm.records import ABSENT, LIVE, Record, RecordPage, Records, present
@@ -31,6 +31,7 @@ from switchboard.crm import (
     NewCase,
     NewLead,
     SocialProfile,
+    SurveyResponse,
 )
 from switchboard.dynamo import Item, Table, TransactionCancelled, Write, transact
 from switchboard.errors import VendorError
@@ -255,6 +256,22 @@ class BuiltinCrm:
     def get_member(self, member_number: str) -> Mapping[str, Any] | None:
         """One request."""
         return self.members.get(member_number)
+
+    def find_customers_by_email(self, email: str) -> tuple[str, ...]:
+        """One request."""
+        return surveys.customers_by_email(self._table, email)
+
+    def note_survey_invitation(self, customer_id: str, survey_id: str, url: str, *, reminders: int) -> None:
+        """Two requests, one when it stands there already; a customer who changes is a CRM event."""
+        surveys.note_invitation(self.records, customer_id, survey_id, url, reminders)
+
+    def upsert_survey_response(self, customer_id: str, response: SurveyResponse) -> None:
+        """One request, which also makes sure that the customer has not been deleted."""
+        surveys.upsert_response(self._table, customer_id, response)
+
+    def survey_responses(self, customer_id: str) -> list[SurveyResponse]:
+        """One request for each MiB."""
+        return surveys.responses_of(self._table, customer_id)
 
     def _move_case(self, case_id: str, moved: RecordRef) -> None:
         unlinked = RecordRef(UNLINKED, case_id)

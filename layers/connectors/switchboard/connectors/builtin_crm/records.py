@@ -324,6 +324,9 @@ class Records:
                 consistent=True,
             ):
                 self._delete_lead(lead)
+            responses = "pk = :pk AND begins_with(sk, :prefix)"
+            for item in self.table.query_all(responses, {":pk": ref.key[0], ":prefix": "SURVEYRESPONSE#"}):
+                self.table.delete(item["pk"], item["sk"])
 
     def _delete_lead(self, lead: Item) -> None:
         # With its slots, so that the same person may become a lead again.

@@ -1,0 +1,178 @@
+"""A dump of 200,000 responses whose worker is killed again and again: rows, memory, seconds.
+
+    PYTHONPATH=.:layers/connectors python -m benchmarks.survey_dump [responses] [deaths] [page size]
+
+QuestionPro is the sandbox, AWS is moto, each a process of its own, and so is each worker: its peak memory is
+the worker's alone. The seconds compare only with themselves.
+"""
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+_SURVEY = "3154843"
+_SLICE_MILLISECONDS = 900_000
+
+
+@contextmanager
+def _process(*arguments: str, **environment: str) -> Iterator[None]:
+    """Another program, until the block ends."""
+    running = subprocess.Popen(
+        [sys.executable, *arguments],
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        running.terminate()
+        running.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"nobody listens on {port}")
+
+
+def _prepare(sandbox: str, count: int, page_size: int) -> str:
+    """Tables, bucket, queue, secret and settings; returns the id of the dump to do."""
+    import httpx
+
+    from sandbox.vendors.questionpro import QuestionPro
+    from switchboard import aws, config
+    from switchboard.settings import store
+    from switchboard.settings.surveys import SurveysSettings
+    from switchboard.surveys.dumps import dumps
+    from tests.support.tables import create_tables
+
+    create_tables()
+    aws.s3().create_bucket(Bucket="dumps")
+    os.environ["SURVEY_DUMP_QUEUE_URL"] = aws.sqs().create_queue(QueueName="dumps")["QueueUrl"]
+    secret = json.dumps(QuestionPro().secret(sandbox))
+    arn = aws.secretsmanager().create_secret(Name="questionpro", SecretString=secret)["ARN"]
+    os.environ["QUESTIONPRO_SECRET_ARN"] = arn
+    config.STALENESS = 0.0
+    area = {"surveys": {_SURVEY: {"pageSize": page_size}}}
+    store.write("surveys", SurveysSettings.model_validate(area), updated_by="benchmark")
+    control = f"{sandbox}/_control/questionpro"
+    httpx.put(f"{control}/limits", json={"perMinute": 10**9}).raise_for_status()
+    httpx.post(f"{control}/surveys/{_SURVEY}/responses", json={"count": count}).raise_for_status()
+    entry = dumps().start(
+        _SURVEY, partner_id="admin", full=False, run="benchmark", correlation_id="benchmark", by="call"
+    )
+    return entry.ledger_id
+
+
+def work_on(dump_id: str, number: int, dies_after: int) -> None:
+    """A worker: the `number`th, an hour after the one before, killed after so many checkpoints (0: never)."""
+    from functions.survey_dump import app
+    from switchboard import clock, work
+
+    clock.now = lambda: datetime.now(UTC) + timedelta(hours=number)
+    context: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: _SLICE_MILLISECONDS)
+    checkpoint = app.Slice.checkpoint
+    seen = 0
+
+    def dying(this: app.Slice, **facts: Any) -> None:
+        nonlocal seen
+        checkpoint(this, **facts)
+        seen += 1
+        if seen == dies_after:
+            _report()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    app.Slice.checkpoint = dying  # type: ignore[method-assign,assignment]
+    work.perform(dump_id, partial(app.do, context=context), lease=timedelta(minutes=15))
+    _report()
+
+
+def _report() -> None:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, flush=True)
+
+
+def main() -> None:
+    """Run the dump and print what it took."""
+    count, deaths, page_size = (
+        int(value) for value in [*sys.argv[1:], *("200000", "20", "1000")[len(sys.argv) - 1 :]]
+    )
+    aws_port, sandbox_port = _free_port(), _free_port()
+    os.environ |= {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws_port}",
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "POWERTOOLS_SERVICE_NAME": "survey_dump",
+        "POWERTOOLS_METRICS_NAMESPACE": "Switchboard",
+        "POWERTOOLS_LOG_LEVEL": "ERROR",
+        "POWERTOOLS_METRICS_DISABLED": "true",
+        "CRM_CONNECTOR": "builtin",
+        "DUMPS_BUCKET": "dumps",
+    }
+    from tests.support.tables import table_environment
+
+    os.environ |= table_environment()
+    with (
+        _process("-m", "moto.server", "-H", "127.0.0.1", "-p", str(aws_port)),
+        _process("-m", "sandbox", "--port", str(sandbox_port)),
+    ):
+        _wait_for(aws_port)
+        _wait_for(sandbox_port)
+        dump_id = _prepare(f"http://127.0.0.1:{sandbox_port}", count, page_size)
+        began = time.monotonic()
+        memory = [_run_worker(dump_id, number, count // page_size, deaths) for number in range(deaths + 1)]
+        print(f"{count} responses, {deaths} deaths, {time.monotonic() - began:.0f} s")
+        print(f"peak memory of a worker, MB: first {memory[0]}, last {memory[-1]}, most {max(memory)}")
+        _check(dump_id, count)
+
+
+def _run_worker(dump_id: str, number: int, pages: int, deaths: int) -> int:
+    dies_after = 0 if number == deaths else max(pages // (deaths + 1), 1)
+    code = f"from benchmarks.survey_dump import work_on; work_on({dump_id!r}, {number}, {dies_after})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if not done.stdout.strip():
+        raise RuntimeError(done.stderr)
+    return int(done.stdout.split()[-1])
+
+
+def _check(dump_id: str, count: int) -> None:
+    from functions.survey_dump import files
+    from switchboard import work
+
+    entry = work.ledger().get(dump_id)
+    assert entry is not None and entry.status == "synced", entry  # noqa: S101, PT018 - a benchmark's check
+    found = set()
+    lines = 0
+    for line in files.lines_of(files.get(entry.result["files"][0]["key"])):
+        found.add(json.loads(line)["responseID"])
+        lines += 1
+    print(f"{lines} lines, {len(found)} different responses, count check {entry.result['countCheck']}")
+    if lines != count or len(found) != count:
+        raise SystemExit("rows were lost or doubled")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Surveys: the partner API, and QuestionPro's webhook."""

@@ -1,0 +1,1 @@
+"""Surveys: the slices of a dump."""

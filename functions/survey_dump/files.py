@@ -1,0 +1,156 @@
+"""The dump's objects in S3: parts that are read ahead, files that are written piece by piece."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from functions.survey_dump.logic import header, row
+from switchboard.aws import s3
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+_PIECE = 8 * 1024 * 1024
+"""S3 takes pieces of 5 MiB and more; this is also what one file needs of memory."""
+
+_AHEAD = 8
+
+
+def bucket() -> str:
+    """The bucket of this deployment's dumps."""
+    return os.environ["DUMPS_BUCKET"]
+
+
+def put(key: str, content: bytes, content_type: str) -> None:
+    """Write a small object."""
+    s3().put_object(Bucket=bucket(), Key=key, Body=content, ContentType=content_type)
+
+
+def get(key: str) -> bytes:
+    """Read a small object."""
+    return s3().get_object(Bucket=bucket(), Key=key)["Body"].read()
+
+
+def exists(key: str) -> bool:
+    """Whether there is such an object."""
+    found = s3().list_objects_v2(Bucket=bucket(), Prefix=key, MaxKeys=1)
+    return any(each.get("Key") == key for each in found.get("Contents", []))
+
+
+def read_ahead(keys: Iterable[str]) -> Iterator[bytes]:
+    """The objects in order, a few of them fetched while the one before is worked on."""
+    s3()
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        waiting: deque[Future[bytes]] = deque()
+        for key in keys:
+            waiting.append(pool.submit(get, key))
+            if len(waiting) >= _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+class Upload:
+    """An object of any size, written in pieces; it is there only when the block has ended well."""
+
+    def __init__(self, key: str, content_type: str) -> None:
+        self.key = key
+        self.size = 0
+        self._content_type = content_type
+        self._digest = hashlib.sha256()
+        self._buffer = bytearray()
+        self._upload_id: str | None = None
+        self._parts: list[CompletedPartTypeDef] = []
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes behind the object's URL."""
+        return self._digest.hexdigest()
+
+    def write(self, content: bytes) -> None:
+        """Add to the object."""
+        self._digest.update(content)
+        self.size += len(content)
+        self._buffer += content
+        while len(self._buffer) >= _PIECE:
+            self._send(bytes(self._buffer[:_PIECE]))
+            del self._buffer[:_PIECE]
+
+    def _send(self, piece: bytes) -> None:
+        if self._upload_id is None:
+            begun = s3().create_multipart_upload(
+                Bucket=bucket(), Key=self.key, ContentType=self._content_type
+            )
+            self._upload_id = begun["UploadId"]
+        number = len(self._parts) + 1
+        answer = s3().upload_part(
+            Bucket=bucket(), Key=self.key, UploadId=self._upload_id, PartNumber=number, Body=piece
+        )
+        self._parts.append({"ETag": answer["ETag"], "PartNumber": number})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            # What a dead worker leaves, the bucket's lifecycle takes away.
+            if self._upload_id is not None and isinstance(error, Exception):
+                s3().abort_multipart_upload(Bucket=bucket(), Key=self.key, UploadId=self._upload_id)
+            return
+        if self._upload_id is None:
+            put(self.key, bytes(self._buffer), self._content_type)
+            return
+        if self._buffer:
+            self._send(bytes(self._buffer))
+        s3().complete_multipart_upload(
+            Bucket=bucket(),
+            Key=self.key,
+            UploadId=self._upload_id,
+            MultipartUpload={"Parts": self._parts},
+        )
+
+
+def part(lines: Iterable[str]) -> bytes:
+    """A page's lines as one gzip member; members one after the other are a gzip file too."""
+    text = "".join(f"{line}\n" for line in lines)
+    return gzip.compress(text.encode(), compresslevel=6, mtime=0)
+
+
+def lines_of(content: bytes) -> Iterator[str]:
+    """A part's lines."""
+    # Not splitlines(): a JSON string may hold U+2028 and the like as they are.
+    yield from (line for line in gzip.decompress(content).decode().split("\n") if line)
+
+
+def write_json_lines(key: str, parts: Iterable[str]) -> dict[str, Any]:
+    """All parts in one file, byte for byte."""
+    with Upload(key, "application/gzip") as upload:
+        upload.write(part(()))
+        for content in read_ahead(parts):
+            upload.write(content)
+    return {"format": "jsonl.gz", "key": key, "sha256": upload.sha256, "bytes": upload.size}
+
+
+def write_csv(key: str, parts: Iterable[str], columns: Mapping[str, str]) -> dict[str, Any]:
+    """All parts in one table."""
+    with Upload(key, "text/csv; charset=utf-8") as upload:
+        upload.write(_csv([header(columns)]))
+        for content in read_ahead(parts):
+            upload.write(_csv(row(json.loads(line), columns) for line in lines_of(content)))
+    return {"format": "csv", "key": key, "sha256": upload.sha256, "bytes": upload.size}
+
+
+def _csv(rows: Iterable[list[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode("utf-8", errors="replace")

@@ -1,0 +1,1 @@
+"""Surveys: what comes round by the clock."""

@@ -1,0 +1,1 @@
+"""Surveys: rules on CRM events, invitations, responses, reminders."""

@@ -1,0 +1,128 @@
+"""`settings/surveys`: each survey with its trigger scope, its schedule, its reminders (source 001)."""
+
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, model_validator
+
+from switchboard import schedules
+from switchboard.conditions import Where
+from switchboard.models import ApiModel
+
+type Name = Annotated[str, Field(min_length=1, max_length=200)]
+type RecordField = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]{0,99}$")]
+type SurveyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+type ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
+type CustomVariable = Annotated[str, Field(pattern=r"^custom[1-9]\d{0,2}$")]
+type TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+
+
+def _expression(text: str) -> str:
+    schedules.parse(text)
+    return text
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("not a time zone of the IANA database") from None
+    return name
+
+
+type Expression = Annotated[str, Field(max_length=200), AfterValidator(_expression)]
+type TimeZone = Annotated[str, AfterValidator(_time_zone)]
+
+
+class QuietHours(ApiModel):
+    """Hours of the day in which nobody is invited; over midnight when `from` is later than `to`."""
+
+    from_: Annotated[TimeOfDay, Field(alias="from")]
+    to: TimeOfDay
+    time_zone: TimeZone = "UTC"
+
+
+class Rule(ApiModel):
+    """The trigger scope: a CRM event, and a condition on its record."""
+
+    object: Literal["customer", "case", "followup", "task"]
+    event: Literal["create", "edit"]
+    where: Where = {}
+    parameters: Annotated[
+        dict[ParameterName, RecordField],
+        Field(max_length=20, description="Extra parameters, each from a field; customer.<field> too"),
+    ] = {}
+    cooldown_days: Annotated[
+        float, Field(ge=0, le=3650, description="A person is not asked again for so many days")
+    ] = 0
+    sampling_rate: Annotated[float, Field(ge=0, le=1, description="The share that is asked")] = 1
+    quiet_hours: QuietHours | None = None
+
+
+class Schedule(ApiModel):
+    """When the survey is dumped: `cron(…)` or `rate(…)` as EventBridge Scheduler has them."""
+
+    expression: Expression
+    time_zone: TimeZone = "UTC"
+    full: bool = False
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone that a cron expression is read in."""
+        return ZoneInfo(self.time_zone)
+
+
+class Reminders(ApiModel):
+    """How often those who have not answered are reminded."""
+
+    max: Annotated[int, Field(ge=0, le=20)] = 3
+    after_days: Annotated[
+        float | None, Field(gt=0, le=365, description="By themselves, so many days apart; null: only by call")
+    ] = None
+
+
+class Survey(ApiModel):
+    """One survey."""
+
+    name: Name | None = None
+    rules: Annotated[list[Rule], Field(max_length=50)] = []
+    schedule: Schedule | None = None
+    reminders: Reminders = Reminders()
+    expires_days: Annotated[float, Field(gt=0, le=3650)] = 90
+    segment_code: Name | None = None
+    variables: Annotated[
+        dict[ParameterName, CustomVariable],
+        Field(max_length=50, description="Which custom variable a parameter goes into; else the next free"),
+    ] = {}
+    page_size: Annotated[int, Field(ge=1, le=1000, description="Responses in one call of the dump")] = 100
+    overlap_hours: Annotated[
+        int, Field(ge=9, le=24 * 90, description="An incremental dump looks back so far for late arrivals")
+    ] = 24
+
+    @model_validator(mode="after")
+    def _has_one_parameter_a_variable(self) -> Self:
+        if len(set(self.variables.values())) != len(self.variables):
+            raise ValueError("two parameters share a custom variable")
+        return self
+
+    @property
+    def lifetime(self) -> timedelta:
+        """How long an invitation is open."""
+        return timedelta(days=self.expires_days)
+
+
+class SurveysSettings(ApiModel):
+    """The area `surveys`."""
+
+    surveys: Annotated[dict[SurveyId, Survey], Field(max_length=500)] = {}
+
+    def survey(self, survey_id: str) -> Survey:
+        """The survey's settings; the defaults for one that nobody has configured."""
+        return self.surveys.get(survey_id) or Survey()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if sum(len(survey.rules) for survey in self.surveys.values()) > 500:
+            raise ValueError("at most 500 rules in all surveys together")
+        return self

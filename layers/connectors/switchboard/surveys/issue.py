@@ -1,0 +1,138 @@
+"""Doing a `survey_invitation` entry: the vendor makes the URL, the invitation keeps it.
+
+A worker that dies in between repeats it: an invitation that is there keeps its URL, and a URL that nobody
+was given does no harm.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from switchboard import clock, work
+from switchboard.connectors import crm, survey_vendor
+from switchboard.connectors.questionpro import Contact
+from switchboard.crm import SurveyKeeper
+from switchboard.dynamo import Item
+from switchboard.errors import SwitchboardError, VendorError
+from switchboard.ledger import FAILED, Entry, entry_id
+from switchboard.settings import store
+from switchboard.settings.surveys import Survey, SurveysSettings
+from switchboard.surveys import INVITATION
+from switchboard.surveys.invitations import Invitation, Invitations, NewInvitation, expiry, person
+from switchboard.surveys.variables import custom_variables, with_variables
+from switchboard.work import Outcome
+
+type AskVendor = Callable[[str, Contact], str]
+"""Survey and contact to the personal URL; raises SwitchboardError."""
+
+
+def invitations() -> Invitations:
+    """The invitations of this deployment."""
+    return Invitations(work.ledger().table)
+
+
+def survey_settings(survey_id: str) -> Survey:
+    """The survey's settings in force."""
+    return store.current("surveys", SurveysSettings).survey(survey_id)
+
+
+def accept(
+    survey_id: str, request: NewInvitation, *, partner_id: str, correlation_id: str, on_record: bool = False
+) -> Entry:
+    """Enter an invitation; one that failed before is entered anew, with what is asked now."""
+    entity = f"{survey_id}:{request.entity}"
+    payload = request.model_dump(mode="json", by_alias=True, exclude_none=True)
+    payload |= {"surveyId": survey_id, "onRecord": on_record}
+    facts: dict[str, Any] = {
+        "partner_id": partner_id,
+        "flow": INVITATION,
+        "entity": entity,
+        "payload": payload,
+        "group": person(request.email),
+        "correlation_id": correlation_id,
+    }
+    entry = work.ledger().accept(**facts).entry
+    if entry.status in FAILED:
+        entry = work.ledger().accept(**facts, version=entry.version + 1).entry
+    return entry
+
+
+def invitation_id(survey_id: str, request: NewInvitation, partner_id: str) -> str:
+    """The id that this invitation has or will have."""
+    return entry_id(partner_id, INVITATION, f"{survey_id}:{request.entity}")
+
+
+def request_of(entry: Entry) -> tuple[str, NewInvitation]:
+    """The survey and the request in an entry."""
+    payload = {name: held for name, held in entry.payload.items() if name not in ("surveyId", "onRecord")}
+    return entry.payload["surveyId"], NewInvitation.model_validate(payload, strict=False)
+
+
+def contact_of(survey: Survey, key: str, request: NewInvitation, moment: datetime) -> Contact:
+    """What the vendor is told of a person."""
+    return Contact(
+        email=request.email,
+        first_name=request.first_name,
+        last_name=request.last_name,
+        mobile=request.mobile,
+        language=request.language,
+        custom=custom_variables(key, request.texts, survey.variables),
+        transaction_date=moment.strftime("%d/%m/%Y"),
+        segment_code=survey.segment_code,
+    )
+
+
+def do(entry: Entry, result: Item, *, ask: AskVendor | None = None) -> Outcome:
+    """Make one invitation; `ask` is the vendor, unless somebody has asked him for many at once."""
+    survey_id, request = request_of(entry)
+    kept = invitations().get(entry.ledger_id) or _make(entry, survey_id, request, ask)
+    result.update(surveyId=survey_id, invitationId=kept.invitation_id, surveyUrl=kept.survey_url)
+    if kept.on_record and kept.customer_id:
+        note_on_record(kept)
+    return Outcome("synced", customer_id=kept.customer_id)
+
+
+def _make(entry: Entry, survey_id: str, request: NewInvitation, ask: AskVendor | None) -> Invitation:
+    if invitations().has_opted_out(request.email):
+        raise SwitchboardError("opted-out")
+    survey = survey_settings(survey_id)
+    now = clock.now()
+    contact = contact_of(survey, entry.ledger_id, request, now)
+    url = (ask or survey_vendor().survey_url)(survey_id, contact)
+    kept = invitations().put(
+        Invitation(
+            invitation_id=entry.ledger_id,
+            survey_id=survey_id,
+            partner_id=entry.partner_id,
+            email=request.email,
+            survey_url=with_variables(url, contact.custom or {}),
+            status="issued",
+            created_at=clock.rfc3339(now),
+            expires_at=expiry(survey, now),
+            first_name=request.first_name,
+            last_name=request.last_name,
+            customer_id=request.customer_id,
+            transaction_id=request.transaction_id,
+            on_record=entry.payload.get("onRecord", False),
+        ),
+        survey,
+    )
+    invitations().asked(kept)
+    return kept
+
+
+def note_on_record(invitation: Invitation) -> None:
+    """Write the URL on the customer, whose CRM sends the mail; one who is gone needs none."""
+    keeper = crm()
+    if not isinstance(keeper, SurveyKeeper) or invitation.customer_id is None:
+        return
+    try:
+        keeper.note_survey_invitation(
+            invitation.customer_id,
+            invitation.survey_id,
+            invitation.survey_url,
+            reminders=invitation.reminders,
+        )
+    except VendorError as error:
+        if error.code not in ("not-found", "record-deleted"):
+            raise

@@ -1,0 +1,92 @@
+"""Surveys on the deployed stack: the URL, the answer, the dump with its files."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from sandbox.vendors.questionpro import HOOK_TOKEN
+from tests.support import factories
+from tools.stack import Stack
+
+
+@pytest.fixture
+def survey() -> str:
+    """A survey that no earlier run has used."""
+    return str(uuid.uuid4().int % 10**9)
+
+
+def settled(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
+    deadline = time.monotonic() + 60
+    while not wanted(found := look()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"still {found}")
+        time.sleep(0.2)
+    return found
+
+
+def test_from_the_url_to_the_files(
+    api: httpx.Client, anonymous: httpx.Client, sandbox: httpx.Client, stack: Stack, survey: str
+) -> None:
+    path = f"/surveys/{survey}/invitations"
+    body = factories.invitation(email=f"{uuid.uuid4().hex}@example.com")
+    issued = api.post(path, json=body)
+    assert issued.status_code == 201, issued.text
+    again = api.post(path, json=body)
+    assert (again.status_code, again.json()) == (200, issued.json())
+    batch = {"invitations": [factories.invitation(), {"email": "nobody"}]}
+    items = api.post(f"{path}/batch", json=batch).json()["items"]
+    assert [item["httpStatus"] for item in items] == [201, 422]
+
+    hook = f"{stack.api_url}/hooks/questionpro/{HOOK_TOKEN}"
+    answer = {"surveyUrl": issued.json()["surveyUrl"], "webhook": hook}
+    item = sandbox.post("/_control/questionpro/answers", json=answer).json()
+    assert item["webhookStatus"] == 200
+    assert anonymous.post("/hooks/questionpro/guess", json=item).status_code == 404
+    one = f"{path}/{issued.json()['invitationId']}"
+    settled(lambda: api.get(one).json(), lambda found: found["status"] == "responded")
+    assert api.post(f"/surveys/{survey}/reminders").json() == {"count": 1}
+    settled(
+        lambda: api.get(path, params={"status": "reminded"}).json()["items"], lambda found: len(found) == 1
+    )
+
+    more = {"items": [{**item, "responseID": number} for number in range(250)]}
+    sandbox.post(f"/_control/questionpro/surveys/{survey}/responses", json=more).raise_for_status()
+    started = api.post(f"/surveys/{survey}/dumps", json={"full": False})
+    assert started.status_code == 202
+    assert api.post(f"/surveys/{survey}/dumps", json={}).status_code in (202, 409)
+    where = f"/surveys/{survey}/dumps/{started.json()['dumpId']}"
+    found = settled(lambda: api.get(where).json(), lambda dump: dump["status"] != "running")
+    assert (found["status"], found["rows"], found["countCheck"]["agrees"]) == ("complete", 251, True)
+    for file in found["files"]:
+        content = httpx.get(file["url"], trust_env=False).content
+        assert hashlib.sha256(content).hexdigest() == file["sha256"]
+        if "json" in file["format"]:
+            lines = gzip.decompress(content).decode().splitlines()
+            assert len({json.loads(line)["responseID"] for line in lines}) == 251
+        else:
+            assert len(list(csv.reader(io.StringIO(content.decode(), newline="")))) == 252
+    assert httpx.get(found["manifest"], trust_env=False).json()["rows"] == 251
+
+
+def test_a_schedule_dumps_by_itself(api: httpx.Client, sandbox: httpx.Client, survey: str) -> None:
+    sandbox.post(f"/_control/questionpro/surveys/{survey}/responses", json={"count": 3}).raise_for_status()
+    before = api.get("/settings/surveys").json()["version"]
+    area = {"surveys": {survey: {"schedule": {"expression": "rate(1 day)"}}}}
+    assert api.put("/settings/surveys", json=area).status_code == 200
+    try:
+        items = settled(
+            lambda: api.get(f"/surveys/{survey}/dumps").json()["items"],
+            lambda found: bool(found) and found[0]["status"] == "complete",
+        )
+    finally:
+        api.post("/settings/surveys/rollback", json={"version": before})
+    assert items[0]["rows"] == 3

@@ -1,0 +1,128 @@
+"""What goes out with an invitation and comes back; how a page is taken apart; quiet hours; cells."""
+
+import gzip
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.survey_dump import logic as dump
+from functions.survey_dump.files import lines_of, part
+from functions.survey_work.logic import lot, parameters, quiet_for
+from switchboard.connectors.questionpro import split_items
+from switchboard.settings.surveys import QuietHours, Rule
+from switchboard.surveys.variables import (
+    custom_variables,
+    emails_in,
+    invitation_in,
+    reference_in,
+    with_variables,
+)
+
+INVITATION = "led_0123456789abcdefghjkmnpqrs"
+
+
+def test_what_went_out_comes_back() -> None:
+    custom = custom_variables(INVITATION, {"campaignId": "C9", "custom1": "mine"}, {})
+    assert custom == {"custom1": "mine", "custom2": INVITATION, "custom3": "C9"}
+    assert invitation_in({"customVariables": custom}) == INVITATION
+    assert invitation_in({"externalReference": INVITATION}) == INVITATION
+    assert invitation_in({"customVariables": {"custom1": None, "custom2": "led_short"}}) is None
+
+
+@given(st.dictionaries(st.text(min_size=1), st.text(), max_size=20))
+def test_every_parameter_has_a_variable_of_its_own(given_parameters: dict[str, str]) -> None:
+    custom = custom_variables(INVITATION, given_parameters, {"employeeId": "custom7"})
+    assert sorted(custom.values()) == sorted([INVITATION, *given_parameters.values()])
+
+
+def test_a_url_keeps_its_own_query() -> None:
+    url = with_variables("https://q.example/t/1?lang=de", {"custom10": "ä b", "custom2": "x&y"})
+    assert url == "https://q.example/t/1?lang=de&custom2=x%26y&custom10=%C3%A4%20b"
+
+
+def test_addresses_and_references_of_a_response() -> None:
+    item = {"externalReference": " CUS-1 ", "customVariables": {"custom1": "Jane@Example.com", "custom2": 7}}
+    assert (emails_in(item), reference_in(item)) == (["jane@example.com"], "CUS-1")
+    by_mail = {"externalReference": "a@b.co"}
+    assert (emails_in(by_mail), reference_in(by_mail)) == (["a@b.co"], None)
+
+
+def test_items_are_cut_out_as_they_stand() -> None:
+    text = ' { "pagination" : {"currentPage":1} , "response" : [ {"a":1.0,\n "b":"\\n"} ,{"a":2}\n] } '
+    members, items = split_items(text)
+    assert members == {"pagination": {"currentPage": 1}}
+    assert [raw for _, raw in items] == ['{"a":1.0,  "b":"\\n"}', '{"a":2}']
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"response":{}}', '{"response":[1]}', '{"response":[{}', '{"response":[{}]', "{,}"],
+)
+def test_what_is_no_page_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        split_items(text)
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), min_size=1)))
+def test_a_part_gives_its_lines_back(lines: list[str]) -> None:
+    content = part(lines)
+    assert list(lines_of(content)) == lines
+    assert gzip.decompress(part(()) + content + content).decode() == "".join(f"{one}\n" for one in lines) * 2
+
+
+@given(st.text())
+def test_no_cell_is_a_formula(text: str) -> None:
+    cell = dump.neutral(text)
+    assert cell[:1] not in set("=+-@\t\r＝＋－＠")
+    assert cell.endswith(text)
+
+
+@given(st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)))
+def test_what_was_given_is_remembered(seen: dict[int, int]) -> None:
+    assert dump.unpack(dump.pack(seen)) == seen
+
+
+def test_parts_are_named_by_worker_and_page() -> None:
+    ranges: dump.Ranges = []
+    for token, page in (("a", 1), ("a", 2), ("b", 3), ("b", 5)):
+        ranges = dump.extended(ranges, token, page)
+    assert ranges == [["a", 1, 2], ["b", 3, 3], ["b", 5, 5]]
+    assert [key.rpartition("/")[2] for key in dump.part_keys("d", ranges)] == [
+        f"{page:08d}-{token}.jsonl.gz" for token, page in (("a", 1), ("a", 2), ("b", 3), ("b", 5))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "at", "hours"),
+    [
+        ("21:00", "08:00", "20:59", None),
+        ("21:00", "08:00", "21:00", 11),
+        ("21:00", "08:00", "02:00", 6),
+        ("21:00", "08:00", "08:00", None),
+        ("12:00", "14:00", "13:00", 1),
+        ("12:00", "14:00", "14:00", None),
+    ],
+)
+def test_quiet_hours_over_midnight_and_by_day(begin: str, end: str, at: str, hours: int | None) -> None:
+    quiet = QuietHours.model_validate({"from": begin, "to": end})
+    now = datetime.fromisoformat(f"2026-01-10T{at}").replace(tzinfo=UTC)
+    assert quiet_for(quiet, now) == (None if hours is None else timedelta(hours=hours))
+
+
+def test_a_persons_lot_is_drawn_once() -> None:
+    lots = [lot("survey", str(number)) for number in range(1000)]
+    assert lots == [lot("survey", str(number)) for number in range(1000)]
+    assert 400 < sum(one < 0.5 for one in lots) < 600
+
+
+def test_parameters_are_the_records_fields() -> None:
+    rule = Rule(
+        object="case",
+        event="edit",
+        parameters={"a": "subject", "b": "customer.country", "c": "missing", "d": "customer"},
+    )
+    record: dict[str, Any] = {"subject": "x" * 600, "customer": {"country": "DE"}}
+    assert parameters(rule, record) == {"a": "x" * 500, "b": "DE"}
