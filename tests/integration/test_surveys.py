@@ -8,17 +8,26 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from sandbox.vendors.questionpro import HOOK_TOKEN, QuestionPro
+from sandbox.vendors.questionpro import QuestionPro
 from switchboard import clock, work
-from switchboard.connectors import crm
-from switchboard.connectors.builtin_crm import BuiltinCrm
+from switchboard.connectors.builtin_crm import RecordRef
 from switchboard.crm_events import CrmEvent, new_event
 from tests.support import factories
-from tests.support.deployment import Context, Deployment
+from tests.support.deployment import Deployment
+from tests.support.surveys import (
+    INVITATIONS,
+    SURVEY,
+    answer,
+    builtin,
+    hook,
+    invite,
+    listed,
+    settings,
+    shown,
+    tell,
+    tick,
+)
 from tests.support.vendors import Sandbox, configured, serving
-
-SURVEY = "3154843"
-INVITATIONS = f"/surveys/{SURVEY}/invitations"
 
 
 @pytest.fixture
@@ -26,48 +35,6 @@ def vendor(deployment: Deployment) -> Iterator[Sandbox]:
     with serving(QuestionPro()) as sandbox:
         configured(sandbox, deployment.patch)
         yield sandbox
-
-
-def invite(deployment: Deployment, **fields: Any) -> dict[str, Any]:
-    reply = deployment.call("POST", INVITATIONS, factories.invitation(**fields))
-    assert reply.status == 201, reply.text
-    issued: dict[str, Any] = reply.json
-    return issued
-
-
-def settings(deployment: Deployment, **survey: Any) -> None:
-    reply = deployment.call("PUT", "/settings/surveys", {"surveys": {SURVEY: survey}})
-    assert reply.status == 200, reply.text
-
-
-def answer(vendor: Sandbox, url: str, **fields: Any) -> dict[str, Any]:
-    reply = vendor.client.post("/_control/questionpro/answers", json={"surveyUrl": url} | fields)
-    reply.raise_for_status()
-    item: dict[str, Any] = reply.json()
-    return item
-
-
-def hook(deployment: Deployment, item: object, token: str = HOOK_TOKEN) -> int:
-    status = deployment.call("POST", f"/hooks/questionpro/{token}", item, key=None).status
-    deployment.run_queues()
-    return status
-
-
-def shown(deployment: Deployment, invitation_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = deployment.call("GET", f"{INVITATIONS}/{invitation_id}").json
-    return found
-
-
-def listed(deployment: Deployment, **query: str) -> list[str]:
-    reply = deployment.call("GET", INVITATIONS, query=query)
-    assert reply.status == 200, reply.text
-    return [item["invitationId"] for item in reply.json["items"]]
-
-
-def builtin() -> BuiltinCrm:
-    held = crm()
-    assert isinstance(held, BuiltinCrm)
-    return held
 
 
 class TestInvitation:
@@ -319,31 +286,6 @@ class TestReminders:
         assert shown(deployment, issued["invitationId"])["status"] == "responded"
 
 
-def tick() -> None:
-    from functions.survey_tick.app import lambda_handler
-
-    lambda_handler({}, Context())  # type: ignore[arg-type]
-
-
-def tell(deployment: Deployment, *events: CrmEvent) -> None:
-    """Hand CRM events over as the bus does, then run the queues."""
-    from functions.survey_work.app import lambda_handler
-
-    records = [
-        {
-            "messageId": event.event_id,
-            "receiptHandle": "r",
-            "body": json.dumps({"detail": event.model_dump(mode="json", by_alias=True, exclude_none=True)}),
-            "attributes": {},
-            "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:survey-events",
-        }
-        for event in events
-    ]
-    assert lambda_handler({"Records": records}, Context()) == {"batchItemFailures": []}  # type: ignore[arg-type]
-    deployment.run_queues()
-
-
 class TestTriggerScope:
     RULE = {"object": "case", "event": "edit", "where": {"status": "closed"}}
 
@@ -371,7 +313,7 @@ class TestTriggerScope:
         assert (found["customerId"], found["transactionId"]) == (account_id, event.case_id)
         query = parse_qs(urlsplit(found["surveyUrl"]).query)
         assert query["custom2"] + query["custom3"] == ["DE", "E7"]
-        noted = builtin().records.get(builtin_ref(account_id))["surveyInvitations"][SURVEY]
+        noted = builtin().records.get(RecordRef(account_id))["surveyInvitations"][SURVEY]
         assert noted == {"url": found["surveyUrl"], "reminders": 0}
 
     def test_the_same_event_or_case_again_asks_once(self, deployment: Deployment, vendor: Sandbox) -> None:
@@ -458,9 +400,3 @@ class TestTriggerScope:
         reply = deployment.call("PUT", "/settings/surveys", {"surveys": {SURVEY: bad}})
         assert reply.status == 422
         assert any(next(iter(bad)) in error["pointer"] for error in reply.json["errors"])
-
-
-def builtin_ref(account_id: str) -> Any:
-    from switchboard.connectors.builtin_crm import RecordRef
-
-    return RecordRef(account_id)
