@@ -8,11 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from sandbox.vendors.questionpro import QuestionPro
-from switchboard import clock, work
+from sandbox.vendors.questionpro import HOOK_TOKEN, QuestionPro
+from switchboard import clock, config, work
 from switchboard.connectors.builtin_crm import RecordRef
 from switchboard.crm_events import CrmEvent, new_event
-from tests.support import factories
+from tests.support import factories, faults
 from tests.support.deployment import Deployment
 from tests.support.surveys import (
     INVITATIONS,
@@ -152,6 +152,55 @@ class TestInvitation:
         query = {"email": "jane@example.com"}
         assert deployment.call("DELETE", "/surveys/opt-outs", query=query).status == 204
         invite(deployment, email="jane@example.com")
+
+
+class TestKilledWorker:
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    def test_while_it_makes_an_invitation(self, deployment: Deployment, vendor: Sandbox, after: bool) -> None:
+        """At each of its requests; the sweeper completes it, and a repeat gets what came of it."""
+        deployment.call("GET", INVITATIONS)
+        deployment.patch.setattr(config, "STALENESS", 3600.0)
+        invite(deployment)
+        deaths = 0
+        for request in range(12):
+            body = factories.invitation()
+            try:
+                with faults.killed_at(request, after=after):
+                    deployment.call("POST", INVITATIONS, body)
+            except faults.Killed:
+                deaths += 1
+            deployment.pass_time(timedelta(minutes=10))
+            deployment.sweep()
+            deployment.run_queues()
+            reply = deployment.call("POST", INVITATIONS, body)
+            assert reply.status in (200, 201)
+            found = shown(deployment, reply.json["invitationId"])
+            assert (found["surveyUrl"], found["email"]) == (reply.json["surveyUrl"], body["email"])
+            entry = deployment.call("GET", f"/ledger/{reply.json['invitationId']}").json
+            assert entry["status"] == "synced"
+        assert 5 <= deaths < 12
+        assert len(listed(deployment, limit="100")) == 13
+
+    def test_while_it_takes_a_response(self, deployment: Deployment, vendor: Sandbox) -> None:
+        customer = builtin().records.create_customer(factories.customer())
+        deployment.call("GET", INVITATIONS)
+        deployment.patch.setattr(config, "STALENESS", 3600.0)
+        deaths = 0
+        for request in range(8):
+            issued = invite(deployment, customerId=customer["accountId"])
+            item = answer(vendor, issued["surveyUrl"])
+            deployment.call("POST", f"/hooks/questionpro/{HOOK_TOKEN}", item, key=None)
+            try:
+                with faults.killed_at(request, after=bool(request % 2)):
+                    deployment.run_queues()
+            except faults.Killed:
+                deaths += 1
+            deployment.pass_time(timedelta(minutes=10))
+            deployment.sweep()
+            deployment.run_queues()
+            assert shown(deployment, issued["invitationId"])["status"] == "responded"
+            assert len(builtin().survey_responses(customer["accountId"])) == request + 1
+        assert deaths >= 4
 
 
 class TestBatch:
