@@ -136,7 +136,7 @@ def work_on(dump_id: str, number: int, dies_after: int) -> None:
             _report()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    app.Slice.checkpoint = dying  # type: ignore[method-assign, assignment]
+    app.Slice.checkpoint = dying  # type: ignore[method-assign,assignment]
     work.perform(dump_id, partial(app.do, context=context), lease=timedelta(minutes=15))
     _report()
 
