@@ -13,7 +13,7 @@ from switchboard import clock, config, work
 from switchboard.connectors.builtin_crm import RecordRef
 from switchboard.crm_events import CrmEvent, new_event
 from tests.support import factories, faults
-from tests.support.deployment import Deployment
+from tests.support.deployment import Context, Deployment
 from tests.support.surveys import (
     INVITATIONS,
     SURVEY,
@@ -314,8 +314,17 @@ class TestReminders:
 
         found = work.ledger().get(entry["ledgerId"])
         assert found is not None
-        do(found, {})
+        do(found, {}, has_time=lambda: True)
         assert shown(deployment, issued["invitationId"])["reminders"] == 1
+
+    def test_a_round_that_is_too_long_goes_on(self, deployment: Deployment, vendor: Sandbox) -> None:
+        issued = [invite(deployment)["invitationId"] for _ in range(3)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tests.support.deployment.Context", lambda: Context(remaining=18_000))
+            assert self.remind(deployment) == 3
+        assert [shown(deployment, each)["reminders"] for each in issued] == [1, 1, 1]
+        [entry] = deployment.call("GET", "/ledger", query={"flow": "survey_reminder"}).json["items"]
+        assert (entry["status"], entry["attempts"]) == ("synced", 3)
 
     def test_reminders_and_the_end_come_by_themselves(self, deployment: Deployment, vendor: Sandbox) -> None:
         settings(deployment, reminders={"max": 1, "afterDays": 3}, expiresDays=10)
