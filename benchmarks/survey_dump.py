@@ -2,8 +2,8 @@
 
     PYTHONPATH=.:layers/connectors python -m benchmarks.survey_dump [responses] [deaths] [page size]
 
-QuestionPro is the sandbox, AWS is moto, each a process of its own, and so is each worker: its peak memory is
-the worker's alone. The seconds compare only with themselves.
+QuestionPro is the sandbox, AWS is the emulator, each a process of its own, and so is each worker: the peak
+of memory is the worker's alone. The seconds compare only with themselves.
 """
 
 import json
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,6 +57,36 @@ def _wait_for(port: int) -> None:
                 return
         time.sleep(0.1)
     raise TimeoutError(f"nobody listens on {port}")
+
+
+def _emulator(port: int, home: str) -> dict[str, str]:
+    """What keeps the emulator on loopback, and its files in `home`."""
+    return {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "LAMBDA_EXECUTOR": "local",
+        "DOCKER_HOST": f"unix://{home}/no-docker.sock",
+        "HOME": home,
+        "TMPDIR": home,
+        "STATE_DIR": home,
+        "S3_DATA_DIR": home,
+    }
+
+
+def _wait_until_healthy(port: int) -> None:
+    import httpx
+
+    _wait_for(port)
+    for _ in range(300):
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/_ministack/health", trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise TimeoutError("the emulator does not become healthy")
 
 
 def _prepare(sandbox: str, count: int, page_size: int) -> str:
@@ -136,10 +167,11 @@ def main() -> None:
 
     os.environ |= table_environment()
     with (
-        _process("-m", "moto.server", "-H", "127.0.0.1", "-p", str(aws_port)),
+        TemporaryDirectory() as home,
+        _process("-m", "ministack", **_emulator(aws_port, home)),
         _process("-m", "sandbox", "--port", str(sandbox_port)),
     ):
-        _wait_for(aws_port)
+        _wait_until_healthy(aws_port)
         _wait_for(sandbox_port)
         dump_id = _prepare(f"http://127.0.0.1:{sandbox_port}", count, page_size)
         began = time.monotonic()

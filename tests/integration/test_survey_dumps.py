@@ -13,9 +13,13 @@ import pytest
 
 from sandbox.vendors.questionpro import QuestionPro, response
 from switchboard import aws, clock, work
+from switchboard.connectors.builtin_crm import RecordRef
 from switchboard.crm_events import new_event
 from switchboard.dynamo import ConditionFailed
-from tests.integration.test_surveys import (
+from switchboard.surveys import responses
+from tests.support import factories, faults
+from tests.support.deployment import Context, Deployment
+from tests.support.surveys import (
     INVITATIONS,
     SURVEY,
     answer,
@@ -23,11 +27,10 @@ from tests.integration.test_surveys import (
     hook,
     invite,
     settings,
+    shown,
     tell,
     tick,
 )
-from tests.support import factories, faults
-from tests.support.deployment import Context, Deployment
 from tests.support.vendors import Sandbox, configured, serving
 
 DUMPS = f"/surveys/{SURVEY}/dumps"
@@ -388,12 +391,34 @@ class TestIntoTheCrm:
         items = deployment.call("GET", "/ledger", query={"flow": "survey_response"}).json["items"]
         assert [entry["status"] for entry in items] == ["synced"]
 
+    def test_one_of_enormous_size_is_kept_as_far_as_it_goes(
+        self, deployment: Deployment, vendor: Sandbox
+    ) -> None:
+        customer = builtin().records.create_customer(factories.customer(email="jane@example.com"))
+        question = item(1, text="😀" * 4_000)["responseSet"][1]
+        for number, email in ((1, "jane@example.com"), (2, "late@example.com")):
+            some(vendor, item(number, custom={"custom1": email}) | {"responseSet": [question] * 60})
+        found = dump(deployment)
+        assert (found["status"], found["imported"], found["unmatched"]) == ("complete", 1, 1)
+        [kept] = self.responses(deployment, customer["accountId"])
+        assert 10 < len(kept["answers"]) < 60
+        assert len(json.loads(lines(found)[0])["responseSet"]) == 60
+
+    def test_a_crm_that_keeps_no_responses_costs_no_dump(
+        self, deployment: Deployment, vendor: Sandbox
+    ) -> None:
+        issued = invite(deployment)
+        answer(vendor, issued["surveyUrl"])
+        deployment.patch.setattr(responses, "crm", object)
+        found = dump(deployment)
+        assert (found["status"], found["imported"], found["unmatched"]) == ("complete", 0, 1)
+        assert shown(deployment, issued["invitationId"])["status"] == "responded"
+        assert deployment.call("GET", "/ledger", query={"flow": "survey_response"}).json["items"] == []
+
     def test_they_go_with_their_customer(self, deployment: Deployment, vendor: Sandbox) -> None:
         customer = builtin().records.create_customer(factories.customer())
         issued = invite(deployment, customerId=customer["accountId"])
         hook(deployment, answer(vendor, issued["surveyUrl"]))
-        from switchboard.connectors.builtin_crm import RecordRef
-
         builtin().records.delete(RecordRef(customer["accountId"]))
         assert self.responses(deployment, customer["accountId"]) == []
 

@@ -9,16 +9,25 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from sandbox.vendors.questionpro import HOOK_TOKEN, QuestionPro
-from switchboard import clock, work
-from switchboard.connectors import crm
-from switchboard.connectors.builtin_crm import BuiltinCrm
+from switchboard import clock, config, work
+from switchboard.connectors.builtin_crm import RecordRef
 from switchboard.crm_events import CrmEvent, new_event
-from tests.support import factories
+from tests.support import factories, faults
 from tests.support.deployment import Context, Deployment
+from tests.support.surveys import (
+    INVITATIONS,
+    SURVEY,
+    answer,
+    builtin,
+    hook,
+    invite,
+    listed,
+    settings,
+    shown,
+    tell,
+    tick,
+)
 from tests.support.vendors import Sandbox, configured, serving
-
-SURVEY = "3154843"
-INVITATIONS = f"/surveys/{SURVEY}/invitations"
 
 
 @pytest.fixture
@@ -26,48 +35,6 @@ def vendor(deployment: Deployment) -> Iterator[Sandbox]:
     with serving(QuestionPro()) as sandbox:
         configured(sandbox, deployment.patch)
         yield sandbox
-
-
-def invite(deployment: Deployment, **fields: Any) -> dict[str, Any]:
-    reply = deployment.call("POST", INVITATIONS, factories.invitation(**fields))
-    assert reply.status == 201, reply.text
-    issued: dict[str, Any] = reply.json
-    return issued
-
-
-def settings(deployment: Deployment, **survey: Any) -> None:
-    reply = deployment.call("PUT", "/settings/surveys", {"surveys": {SURVEY: survey}})
-    assert reply.status == 200, reply.text
-
-
-def answer(vendor: Sandbox, url: str, **fields: Any) -> dict[str, Any]:
-    reply = vendor.client.post("/_control/questionpro/answers", json={"surveyUrl": url} | fields)
-    reply.raise_for_status()
-    item: dict[str, Any] = reply.json()
-    return item
-
-
-def hook(deployment: Deployment, item: object, token: str = HOOK_TOKEN) -> int:
-    status = deployment.call("POST", f"/hooks/questionpro/{token}", item, key=None).status
-    deployment.run_queues()
-    return status
-
-
-def shown(deployment: Deployment, invitation_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = deployment.call("GET", f"{INVITATIONS}/{invitation_id}").json
-    return found
-
-
-def listed(deployment: Deployment, **query: str) -> list[str]:
-    reply = deployment.call("GET", INVITATIONS, query=query)
-    assert reply.status == 200, reply.text
-    return [item["invitationId"] for item in reply.json["items"]]
-
-
-def builtin() -> BuiltinCrm:
-    held = crm()
-    assert isinstance(held, BuiltinCrm)
-    return held
 
 
 class TestInvitation:
@@ -187,6 +154,55 @@ class TestInvitation:
         invite(deployment, email="jane@example.com")
 
 
+class TestKilledWorker:
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    def test_while_it_makes_an_invitation(self, deployment: Deployment, vendor: Sandbox, after: bool) -> None:
+        """At each of its requests; the sweeper completes it, and a repeat gets what came of it."""
+        deployment.call("GET", INVITATIONS)
+        deployment.patch.setattr(config, "STALENESS", 3600.0)
+        invite(deployment)
+        deaths = 0
+        for request in range(12):
+            body = factories.invitation()
+            try:
+                with faults.killed_at(request, after=after):
+                    deployment.call("POST", INVITATIONS, body)
+            except faults.Killed:
+                deaths += 1
+            deployment.pass_time(timedelta(minutes=10))
+            deployment.sweep()
+            deployment.run_queues()
+            reply = deployment.call("POST", INVITATIONS, body)
+            assert reply.status in (200, 201)
+            found = shown(deployment, reply.json["invitationId"])
+            assert (found["surveyUrl"], found["email"]) == (reply.json["surveyUrl"], body["email"])
+            entry = deployment.call("GET", f"/ledger/{reply.json['invitationId']}").json
+            assert entry["status"] == "synced"
+        assert 5 <= deaths < 12
+        assert len(listed(deployment, limit="100")) == 13
+
+    def test_while_it_takes_a_response(self, deployment: Deployment, vendor: Sandbox) -> None:
+        customer = builtin().records.create_customer(factories.customer())
+        deployment.call("GET", INVITATIONS)
+        deployment.patch.setattr(config, "STALENESS", 3600.0)
+        deaths = 0
+        for request in range(8):
+            issued = invite(deployment, customerId=customer["accountId"])
+            item = answer(vendor, issued["surveyUrl"])
+            deployment.call("POST", f"/hooks/questionpro/{HOOK_TOKEN}", item, key=None)
+            try:
+                with faults.killed_at(request, after=bool(request % 2)):
+                    deployment.run_queues()
+            except faults.Killed:
+                deaths += 1
+            deployment.pass_time(timedelta(minutes=10))
+            deployment.sweep()
+            deployment.run_queues()
+            assert shown(deployment, issued["invitationId"])["status"] == "responded"
+            assert len(builtin().survey_responses(customer["accountId"])) == request + 1
+        assert deaths >= 4
+
+
 class TestBatch:
     def test_a_batch_is_one_call_and_answered_item_by_item(
         self, deployment: Deployment, vendor: Sandbox
@@ -298,8 +314,18 @@ class TestReminders:
 
         found = work.ledger().get(entry["ledgerId"])
         assert found is not None
-        do(found, {})
+        do(found, {}, has_time=lambda: True)
         assert shown(deployment, issued["invitationId"])["reminders"] == 1
+
+    def test_a_round_that_is_too_long_goes_on(self, deployment: Deployment, vendor: Sandbox) -> None:
+        issued = [invite(deployment)["invitationId"] for _ in range(3)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tests.support.deployment.Context", lambda: Context(remaining=18_000))
+            assert self.remind(deployment) == 3
+        assert [shown(deployment, each)["reminders"] for each in issued] == [1, 1, 1]
+        [entry] = deployment.call("GET", "/ledger", query={"flow": "survey_reminder"}).json["items"]
+        assert entry["status"] == "synced"
+        assert entry["attempts"] > 2
 
     def test_reminders_and_the_end_come_by_themselves(self, deployment: Deployment, vendor: Sandbox) -> None:
         settings(deployment, reminders={"max": 1, "afterDays": 3}, expiresDays=10)
@@ -317,31 +343,6 @@ class TestReminders:
         assert listed(deployment, status="expired") == [issued["invitationId"]]
         hook(deployment, answer(vendor, issued["surveyUrl"]))
         assert shown(deployment, issued["invitationId"])["status"] == "responded"
-
-
-def tick() -> None:
-    from functions.survey_tick.app import lambda_handler
-
-    lambda_handler({}, Context())  # type: ignore[arg-type]
-
-
-def tell(deployment: Deployment, *events: CrmEvent) -> None:
-    """Hand CRM events over as the bus does, then run the queues."""
-    from functions.survey_work.app import lambda_handler
-
-    records = [
-        {
-            "messageId": event.event_id,
-            "receiptHandle": "r",
-            "body": json.dumps({"detail": event.model_dump(mode="json", by_alias=True, exclude_none=True)}),
-            "attributes": {},
-            "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:survey-events",
-        }
-        for event in events
-    ]
-    assert lambda_handler({"Records": records}, Context()) == {"batchItemFailures": []}  # type: ignore[arg-type]
-    deployment.run_queues()
 
 
 class TestTriggerScope:
@@ -371,7 +372,7 @@ class TestTriggerScope:
         assert (found["customerId"], found["transactionId"]) == (account_id, event.case_id)
         query = parse_qs(urlsplit(found["surveyUrl"]).query)
         assert query["custom2"] + query["custom3"] == ["DE", "E7"]
-        noted = builtin().records.get(builtin_ref(account_id))["surveyInvitations"][SURVEY]
+        noted = builtin().records.get(RecordRef(account_id))["surveyInvitations"][SURVEY]
         assert noted == {"url": found["surveyUrl"], "reminders": 0}
 
     def test_the_same_event_or_case_again_asks_once(self, deployment: Deployment, vendor: Sandbox) -> None:
@@ -458,9 +459,3 @@ class TestTriggerScope:
         reply = deployment.call("PUT", "/settings/surveys", {"surveys": {SURVEY: bad}})
         assert reply.status == 422
         assert any(next(iter(bad)) in error["pointer"] for error in reply.json["errors"])
-
-
-def builtin_ref(account_id: str) -> Any:
-    from switchboard.connectors.builtin_crm import RecordRef
-
-    return RecordRef(account_id)

@@ -7,6 +7,7 @@ whose every write may be repeated.
     SURVEY_WAIT#<digest>      <ledgerId>   a response waits for the customer of this e-mail address or id
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,10 @@ LOOK_AGAIN = timedelta(days=1)
 
 _WAIT_KEPT = timedelta(days=400)
 _ANSWER_LENGTH = 5_000
-_ANSWERS = 300
+_ANSWERS_LENGTH = 80_000
+"""Signs of all answers together; an item of DynamoDB has 400 KB, and a sign up to 4 bytes."""
+
+_ITEM_LENGTH = 80_000
 _GONE = ("not-found", "record-deleted")
 _PARTIAL = frozenset({"started", "partial", "incomplete", "in progress"})
 
@@ -38,7 +42,8 @@ _PARTIAL = frozenset({"started", "partial", "incomplete", "in progress"})
 class Match:
     """Whose a response is.
 
-    `hints`: what it may be found by later, when `customer_id` is None; without any it never will.
+    `hints`: what it may be found by later, when `customer_id` is None; without any it never will, and a CRM
+    that keeps no responses needs none.
     """
 
     invitation: Invitation | None
@@ -86,7 +91,7 @@ def enter(
         partner_id=OWNER,
         flow=RESPONSE,
         entity=f"{survey_id}:{response_id}",
-        payload={"item": dict(item)} if status == "pending" else {},
+        payload={"item": _bounded(item)} if status == "pending" else {},
         group=f"{survey_id}:{response_id}",
         correlation_id=correlation_id,
         version=1 if is_partial(item) else 2,
@@ -96,6 +101,18 @@ def enter(
     )
 
 
+def _bounded(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The item as an entry can hold it: one of enormous size leaves its longest answers in the dump."""
+    if len(json.dumps(item, ensure_ascii=False)) <= _ITEM_LENGTH:
+        return dict(item)
+    kept = [
+        {"questionCode": code, "questionText": question, "answerValues": [{"answerText": answer}]}
+        for code, question, answer in bounded_answers(item)
+    ]
+    named = {name: held for name, held in item.items() if len(json.dumps(held)) <= _ANSWER_LENGTH}
+    return named | {"responseSet": kept}
+
+
 def match(item: Mapping[str, Any]) -> Match:
     """Whose a response is: by its invitation, its e-mail addresses, its external reference."""
     survey_id, _ = ids_of(item)
@@ -103,17 +120,19 @@ def match(item: Mapping[str, Any]) -> Match:
     invitation = invitations().get(found) if found else None
     if invitation is not None and invitation.survey_id != survey_id:
         invitation = None
+    keeper = crm()
+    if not isinstance(keeper, SurveyKeeper):
+        return Match(invitation, None, ())
     emails = emails_in(item)
     if invitation is not None:
         emails = list(dict.fromkeys([invitation.email.strip().casefold(), *emails]))
     references = [invitation.customer_id if invitation else None, reference_in(item)]
     accounts = [each for each in references if each]
     hints = tuple(f"email:{email}" for email in emails) + tuple(f"account:{each}" for each in accounts)
-    return Match(invitation, _customer(emails, accounts), hints)
+    return Match(invitation, _customer(keeper, emails, accounts), hints)
 
 
-def _customer(emails: list[str], accounts: list[str]) -> str | None:
-    keeper = _keeper()
+def _customer(keeper: SurveyKeeper, emails: list[str], accounts: list[str]) -> str | None:
     for account_id in accounts:
         if isinstance(keeper, RecordReader) and _is_there(keeper, account_id):
             return account_id
@@ -134,13 +153,6 @@ def _is_there(reader: RecordReader, account_id: str) -> bool:
     return True
 
 
-def _keeper() -> SurveyKeeper:
-    keeper = crm()
-    if not isinstance(keeper, SurveyKeeper):
-        raise SwitchboardError("not-configured", "This CRM connector keeps no survey responses.")
-    return keeper
-
-
 def take(item: Mapping[str, Any], found: Match) -> bool:
     """Write down who has answered, and the response on its customer; False when there is no customer."""
     survey_id, response_id = ids_of(item)
@@ -148,19 +160,20 @@ def take(item: Mapping[str, Any], found: Match) -> bool:
     invitation = found.invitation
     if invitation is not None and invitation.status != "responded" and not is_partial(item):
         invitations().respond(invitation, response_id, at)
-    if found.customer_id is None:
+    keeper = crm()
+    if found.customer_id is None or not isinstance(keeper, SurveyKeeper):
         return False
     response = SurveyResponse(
         survey_id=survey_id,
         response_id=response_id,
         status=str(item.get("responseStatus") or "Completed"),
         responded_at=at,
-        answers=tuple(answers(item))[:_ANSWERS],
+        answers=tuple(bounded_answers(item)),
         survey_name=str(item["surveyName"])[:200] if item.get("surveyName") else None,
         invitation_id=invitation.invitation_id if invitation else None,
     )
     try:
-        _keeper().upsert_survey_response(found.customer_id, response)
+        keeper.upsert_survey_response(found.customer_id, response)
     except VendorError as error:
         if error.code in _GONE:
             return False
@@ -227,6 +240,16 @@ def customer_appeared(account_id: str) -> int:
                 sent += 1
             table.delete(item["pk"], item["sk"])
     return sent
+
+
+def bounded_answers(item: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The answers, as many as a record can hold; the dump's files have all of them."""
+    left = _ANSWERS_LENGTH
+    for code, question, answer in answers(item):
+        left -= len(code) + len(question) + len(answer) + 100
+        if left < 0:
+            return
+        yield code, question, answer
 
 
 def answers(item: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
