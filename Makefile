@@ -75,6 +75,7 @@ typecheck: setup ## check the types
 docs: setup ## write what is made from the code: the OpenAPI document, the page of error codes
 	@PYTHONPATH=.:layers/connectors $(PYTHON) -m tools.openapi
 	@PYTHONPATH=.:layers/connectors $(PYTHON) -m tools.errors_page
+	@PYTHONPATH=.:layers/connectors $(PYTHON) -m tools.charging_page
 
 .PHONY: requirements
 requirements: setup ## write the layer's requirements.txt from uv.lock

@@ -37,6 +37,7 @@ from tools.paths import BIN, BUILD, LOCAL, LOGS, ROOT
 AWS_SERVICES = (
     "cloudwatch",
     "dynamodb",
+    "dynamodbstreams",
     "events",
     "lambda",
     "s3",

@@ -109,6 +109,8 @@ class Customer(_Shown):
     country: str | None = None
     temporary: bool = False
     profiles: list[Profile] = []
+    survey_invitations: dict[str, Any] = {}
+    """By survey: the personal URL to mail, and how many reminders are due."""
 
 
 class Case(_Shown):

@@ -53,7 +53,12 @@ def _url(key: str) -> str:
     )
 
 
-@api.post("/surveys/{surveyId}/dumps", scope="surveys:write", answers={202: DumpState})
+@api.post(
+    "/surveys/{surveyId}/dumps",
+    scope="surveys:write",
+    answers={202: DumpState},
+    raw_body=lambda: [NewDump],
+)
 def start_dump(call: Call, survey_id: str) -> Answer:
     """Export every response that is new to the caller, into files and into the CRM; one run at a time."""
     wanted = parse_body(NewDump, call.raw_body, call.headers) if call.raw_body else NewDump()

@@ -32,8 +32,6 @@ UNFINISHED = {"pending", "in_progress", "retrying", "unknown"}
 @pytest.fixture
 def ocs(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """The charging system, connected."""
-    aws.eventbridge().create_event_bus(Name="crm-events")
-    monkeypatch.setenv("CRM_EVENT_BUS", "crm-events")
     with serving(OcsIo()) as sandbox:
         configured(sandbox, monkeypatch)
         yield sandbox

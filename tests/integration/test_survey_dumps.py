@@ -229,7 +229,8 @@ class TestOneAtATime:
         stale.begin()
         stale._context.remaining = 0  # type: ignore[attr-defined]
         stale.checkpoint()
-        deployment.pass_time(timedelta(seconds=1))
+        deployment.pass_time(timedelta(minutes=10))
+        deployment.sweep()
         deployment.run_queues()
         found = state(deployment, dump_id)
         assert found["status"] == "complete"

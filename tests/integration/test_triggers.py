@@ -345,7 +345,7 @@ class TestDelivery:
         deployment.settle()
         tell(deployment, caseId="2")
         with counted() as operations:
-            deployment.run_queues()
+            deployment.run_queues("TRIGGER_FANOUT_QUEUE_URL", "TRIGGER_DELIVERY_QUEUE_URL")
         assert sorted(operations) == ["GetItem", "Query", "UpdateItem", "UpdateItem"]  # Query: the fan-out's
 
 

@@ -33,9 +33,11 @@ QUEUES = {
     "MEMBER_QUEUE_URL": "member_sync",
     "MEMBER_PUSH_QUEUE_URL": "member_sync",
     "CHARGING_QUEUE_URL": "charging_work",
+    "PROVISIONING_QUEUE_URL": "charging_provision",
     "TRIGGER_FANOUT_QUEUE_URL": "trigger_fanout",
     "TRIGGER_DELIVERY_QUEUE_URL": "trigger_delivery",
     "RECORD_SYNC_QUEUE_URL": "record_sync",
+    "SURVEY_EVENT_QUEUE_URL": "survey_work",
     "SURVEY_TRIGGER_QUEUE_URL": "survey_work",
     "SURVEY_INVITATION_QUEUE_URL": "survey_work",
     "SURVEY_RESPONSE_QUEUE_URL": "survey_work",
@@ -44,7 +46,13 @@ QUEUES = {
 }
 """Each work queue's variable, and the step that takes from it."""
 
-STANDARD_QUEUES = {"TRIGGER_FANOUT_QUEUE_URL", "TRIGGER_DELIVERY_QUEUE_URL", "RECORD_SYNC_QUEUE_URL"}
+STANDARD_QUEUES = frozenset(
+    f"{name}_QUEUE_URL"
+    for name in (
+        *("PROVISIONING", "TRIGGER_FANOUT", "TRIGGER_DELIVERY", "RECORD_SYNC"),
+        *("SURVEY_EVENT", "SURVEY_DUMP"),
+    )
+)
 """The queues that are not FIFO."""
 
 STEPS = (
@@ -141,10 +149,12 @@ class Deployment:
         """The API key of a new partner."""
         return partners.create("a partner", scopes).api_key
 
-    def run_queues(self) -> int:
-        """Hand every waiting message to its step, batch by batch; returns how many were taken."""
+    def run_queues(self, *only: str) -> int:
+        """Hand every waiting message (of `only` these queues) to its step; returns how many were taken."""
         taken = 0
         for variable, step in QUEUES.items():
+            if only and variable not in only:
+                continue
             while batch := self._receive(variable):
                 taken += len(batch)
                 self._work_on(variable, step, batch)

@@ -206,9 +206,12 @@ class Api:
         scope: str | None,
         answers: Mapping[int, type[BaseModel] | None],
         secret_fields: frozenset[str] = frozenset(),
+        raw_body: Callable[[], Iterable[type[BaseModel]]] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare a POST route."""
-        return self.route("POST", path, scope=scope, answers=answers, secret_fields=secret_fields)
+        return self.route(
+            "POST", path, scope=scope, answers=answers, secret_fields=secret_fields, raw_body=raw_body
+        )
 
     def put(
         self,
