@@ -150,7 +150,7 @@ def test_one_of_a_thousand_hangs_and_the_others_do_not_notice(
             told = {call["path"]: call for call in found if tag in call["path"] and call["status"] == 200}
             return told if len(told) == 999 else None
 
-        told = eventually(others, 300)
+        told = eventually(others, 120)
     finally:
         _delete_triggers(stack, triggers)
     times = sorted(datetime.fromisoformat(call["at"]) for call in told.values())
