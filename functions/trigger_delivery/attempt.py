@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from functions.trigger_delivery import logic
-from switchboard import clock, egress, http, observability, webhooks
+from switchboard import clock, egress, observability, transport, webhooks
 from switchboard.errors import SwitchboardError
 from switchboard.triggers.deliveries import Attempt, Delivery
 from switchboard.triggers.store import Trigger
+from switchboard.vendor_failures import retry_after_seconds
 
 if TYPE_CHECKING:
     import httpx
@@ -26,11 +27,11 @@ def call(trigger: Trigger, delivery: Delivery) -> Attempt:
     at = clock.timestamp()
     watch = observability.Stopwatch()
     try:
-        with http.call_limits(CALL_SECONDS, max_bytes=_MAX_ANSWER):
+        with transport.call_limits(CALL_SECONDS, max_bytes=_MAX_ANSWER):
             response = egress.client().request(**_request(trigger, delivery))
     except SwitchboardError:
         return Attempt(at, watch.milliseconds, error_class="blocked")
-    except http.UnreadableAnswer as answer:
+    except transport.UnreadableAnswer as answer:
         # Its status counts; nobody has to read what came with it.
         return Attempt(at, watch.milliseconds, answer.status, logic.error_class(answer.status))
     except Exception as error:
@@ -65,7 +66,7 @@ def _answered(at: str, duration_ms: int, response: "httpx.Response") -> Attempt:
         status_code=response.status_code,
         error_class=failed,
         answer=response.content[:_KEPT_ANSWER].decode(errors="replace") or None,
-        retry_after=http.retry_after_seconds(response.headers.get("retry-after"), clock.now().timestamp())
+        retry_after=retry_after_seconds(response.headers.get("retry-after"), clock.now().timestamp())
         if failed
         else None,
     )

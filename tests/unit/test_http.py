@@ -15,14 +15,10 @@ import httpx
 import pytest
 
 from switchboard.errors import AnswerLost, HeldBack, SwitchboardError, VendorError
-from switchboard.http import (
-    ConnectorClient,
-    DeadlineTransport,
-    retry_after_seconds,
-    url_path,
-    vendor_words,
-)
+from switchboard.http import ConnectorClient, url_path
 from switchboard.secrets import Secret
+from switchboard.transport import DeadlineTransport
+from switchboard.vendor_failures import retry_after_seconds, vendor_words
 
 VALUES: dict[str, object] = {"baseUrl": "https://vendor.example/api/v2/", "apiKey": "first-key-1"}
 

@@ -3,7 +3,7 @@
 `check_url` says whether a URL may be called at all, when it is saved and again before every call.
 `client` connects only to addresses that `resolve` has checked: the very address that was looked up and found
 public is the one that is dialled, so a name that changes its mind in between gains nothing. TLS still goes
-by the name. There are no redirects, proxies or cookies, and the limits of `http.call_limits` hold.
+by the name. There are no redirects, proxies or cookies, and the limits of `transport.call_limits` hold.
 
 The list is our own: the `is_private` and `is_global` of `ipaddress` change between Python versions and let
 dozens of special addresses through. Of IPv6 only 2000::/3 is routed at all, so that is where it starts:
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from switchboard.errors import FieldError, SwitchboardError
-from switchboard.http import DeadlineTransport, new_client, resolve_host
+from switchboard.transport import DeadlineTransport, new_client, resolve_host
 
 if TYPE_CHECKING:
     import httpx
@@ -134,7 +134,7 @@ def check_host(url: str) -> None:
 
 @cache
 def client() -> "httpx.Client":
-    """The process's client for partners' URLs; use it inside `http.call_limits`."""
+    """The process's client for partners' URLs; use it inside `transport.call_limits`."""
     return new_client(DeadlineTransport(resolve=resolve))
 
 

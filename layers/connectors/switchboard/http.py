@@ -5,63 +5,49 @@ A connector is an authentication, an instance of `ConnectorClient`, and business
     client = ConnectorClient("crowdtwist", auth=lambda secret: KeyAuth(secret["apiKey"]), classify=classify)
     member = client.get(url_path("v2", "users", number), params={"id_type": "third_party_id"}).json()
 
-What it gives each call: a total deadline, a cap on the answer's bytes, no compression, no redirects, no
-proxies or cookies, repetition in this one layer, a forced look at the secret after a 401, and every failure
-as a code of the registry:
-
-    not sent (refused, DNS, TLS, no free connection)        remote-unavailable
-    sent, no whole answer, repeating it could act twice     AnswerLost
-    sent, no whole answer, harmless to repeat               remote-timeout, remote-unavailable
-    401, 403                                                remote-auth
-    429                                                     remote-rate
-    5xx (502 and 504 to what must not be repeated:          remote-unavailable
-         AnswerLost, for behind the gateway it may have acted)
-    other 4xx, 3xx                                          remote-refused, remote-unexpected
-    not sent, because the vendor is known to be away        HeldBack (with a `gate`)
-
-The deadline is kept at the socket: httpx's time-outs start anew with each read, so a server that drips
-single bytes outlives them. `DeadlineBackend` gives every look-up, connect, handshake, read and write no
-more than what is left of the call. httpx itself is imported with the first call, not with this module.
+What it gives each call: a total deadline and a cap on the answer's bytes (`transport`), no compression, no
+redirects, no proxies or cookies, repetition in this one layer, a forced look at the secret after a 401, the
+vendor's breaker and rate budget (`gate`: HeldBack instead of a call to a vendor that is known to be away),
+and every failure as a code of the registry (`vendor_failures`). httpx itself is imported with the first call,
+not with this module.
 """
 
 from __future__ import annotations
 
-import logging
 import random
-import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 from urllib.parse import quote
 
-from switchboard.errors import AnswerLost, SwitchboardError, VendorError
-from switchboard.redaction import redact
+from switchboard.errors import SwitchboardError, VendorError
 from switchboard.secrets import Secret, connector_secret
+from switchboard.transport import (
+    MAX_ANSWER_BYTES,
+    CallLimits,
+    DeadlineTransport,
+    LimitedTransport,
+    UnreadableAnswer,
+    call_limits,
+    new_client,
+)
+from switchboard.vendor_failures import (
+    by_status,
+    no_answer,
+    retry_after_seconds,
+    unreadable,
+    vendor_words,
+    words_of,
+)
 
 if TYPE_CHECKING:
-    import ssl
-    from concurrent.futures import ThreadPoolExecutor
-
     import httpx
-    from httpcore import SOCKET_OPTION, NetworkBackend, NetworkStream
     from httpx import BaseTransport
-else:
-    # Both libraries only call these methods; inheriting for real would import them with this module.
-    BaseTransport = NetworkBackend = NetworkStream = object
-
-# Both write whole URLs, and with them keys and personal data, into the log.
-logging.getLogger("httpx").setLevel(logging.WARNING)
-logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 DEADLINE_SECONDS = 10.0
-MAX_ANSWER_BYTES = 5 * 1024 * 1024
-MAX_WORDS = 500
 
 _ATTEMPTS = 3
 _CONNECT_SECONDS = 3.0
@@ -69,11 +55,8 @@ _BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 2.0
 # Waiting in a Lambda costs; beyond this the queue waits instead.
 _LONGEST_RETRY_AFTER_SECONDS = 5.0
-_LONGEST_BELIEVED_RETRY_AFTER_SECONDS = 86_400.0
 _IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _REPEATED_CODES = frozenset({"remote-rate", "remote-unavailable", "remote-timeout"})
-_TAG = re.compile(r"<[^<>]*+>")
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 
 type Authentication = httpx.Auth | Callable[[httpx.Request], httpx.Request] | None
 """As httpx takes it: an object, a function that adds to the request what it needs, or none."""
@@ -88,297 +71,11 @@ answer, also 2xx: vendors hide failures in 200 and lasting errors in 500. Must n
 type GateKeeper = Callable[[], AbstractContextManager[object]]
 """Goes around each request (`breaker.Gate`): raises HeldBack instead of sending it, sees what it raises."""
 
-type Resolver = Callable[[str, int], list[str]]
-"""Host and port -> the IP addresses to try, in order; raises OSError when there is none."""
-
 
 class SecretSource(Protocol):
     """Where a client gets its secret from: `connector_secret`, or a test's stand-in."""
 
     def __call__(self, name: str, *, refresh: bool = False) -> Secret: ...
-
-
-class UnreadableAnswer(Exception):
-    """An answer came whose body is refused: too large, or compressed. `status` is its HTTP status."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        self.status = status
-        self.reason = reason
-        super().__init__(reason)
-
-
-# --- The limits of one call, and the transport that keeps them --------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class CallLimits:
-    """What one call may use: the moment on `clock` (seconds) by which it ends, and the answer's raw bytes."""
-
-    deadline: float
-    max_bytes: int
-    clock: Callable[[], float]
-
-    def remaining(self) -> float:
-        """Seconds that are left, negative once the deadline has passed."""
-        return self.deadline - self.clock()
-
-
-# The backend sees neither request nor client, so the limits reach it beside the call, in each thread.
-_limits: ContextVar[CallLimits | None] = ContextVar("switchboard_call_limits", default=None)
-
-
-@contextmanager
-def call_limits(
-    seconds: float, *, max_bytes: int = MAX_ANSWER_BYTES, clock: Callable[[], float] = time.monotonic
-) -> Iterator[CallLimits]:
-    """Everything sent through `DeadlineTransport` inside this block, together, keeps these limits."""
-    token = _limits.set(CallLimits(clock() + seconds, max_bytes, clock))
-    try:
-        limits = _limits.get()
-        assert limits is not None  # noqa: S101  # set two lines above
-        yield limits
-    finally:
-        _limits.reset(token)
-
-
-def _bounded(timeout: float | None, expired: type[Exception]) -> float | None:
-    """`timeout`, but no more than what is left of the call; raises `expired` when nothing is left."""
-    limits = _limits.get()
-    if limits is None:
-        return timeout
-    remaining = limits.remaining()
-    if remaining <= 0:
-        raise expired("the deadline of the call has passed")
-    return remaining if timeout is None else min(timeout, remaining)
-
-
-def resolve_host(host: str, port: int) -> list[str]:
-    """The addresses of `host` in the system's order; raises OSError when it has none."""
-    import socket
-
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-@cache
-def _resolver_threads() -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(max_workers=8, thread_name_prefix="resolver")
-
-
-class DeadlineBackend(NetworkBackend):
-    """httpcore's sockets, each operation bounded by what is left of the call.
-
-    Args:
-        resolve: the look-up; a caller that must not reach certain addresses passes its own, and exactly
-            the addresses that it returns are connected to.
-    """
-
-    def __init__(self, resolve: Resolver = resolve_host) -> None:
-        from httpcore import SyncBackend
-
-        self._resolve = resolve
-        self._sockets = SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[SOCKET_OPTION] | None = None,
-    ) -> NetworkStream:
-        """A stream to the first address that answers; ConnectError or ConnectTimeout when none does."""
-        import httpcore
-
-        failure: Exception = httpcore.ConnectError("the host has no address")
-        for address in self._addresses(host, port):
-            try:
-                stream = self._sockets.connect_tcp(
-                    address, port, _bounded(timeout, httpcore.ConnectTimeout), local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
-                failure = exc
-            else:
-                return _DeadlineStream(stream)
-        raise failure
-
-    def _addresses(self, host: str, port: int) -> list[str]:
-        import httpcore
-
-        # The system's resolver knows no time-out of ours, so it runs in a thread that can be left behind.
-        timeout = _bounded(None, httpcore.ConnectTimeout)
-        lookup = _resolver_threads().submit(self._resolve, host, port)
-        try:
-            return lookup.result(timeout)
-        except TimeoutError as exc:
-            raise httpcore.ConnectTimeout("the host's address did not come in time") from exc
-        except (OSError, UnicodeError) as exc:
-            raise httpcore.ConnectError("the host's address was not found") from exc
-
-
-class _DeadlineStream(NetworkStream):
-    """One connection; see `DeadlineBackend`."""
-
-    def __init__(self, stream: NetworkStream) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        import httpcore
-
-        return self._stream.read(max_bytes, _bounded(timeout, httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        import httpcore
-
-        # Not the inner write(): it starts the time-out anew with each part that the peer takes.
-        socket = self._stream.get_extra_info("socket")
-        left = memoryview(buffer)
-        try:
-            while left:
-                socket.settimeout(_bounded(timeout, httpcore.WriteTimeout))
-                left = left[socket.send(left) :]
-        except TimeoutError as exc:
-            raise httpcore.WriteTimeout(str(exc)) from exc
-        except OSError as exc:
-            raise httpcore.WriteError(str(exc)) from exc
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> NetworkStream:
-        import httpcore
-
-        try:
-            limit = _bounded(timeout, httpcore.ConnectTimeout)
-        except httpcore.ConnectTimeout:
-            # httpcore has not taken the connection over yet: nobody else would close it.
-            self._stream.close()
-            raise
-        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, limit))
-
-    def get_extra_info(self, info: str) -> object:
-        return self._stream.get_extra_info(info)
-
-
-class DeadlineTransport(BaseTransport):
-    """An httpx transport that keeps `call_limits`, down to the socket; it reads every answer to its end.
-
-    Args:
-        resolve: see `DeadlineBackend`.
-        ssl_context: what TLS trusts; certifi's authorities when left out.
-        max_connections: open at one time; a call that finds none free waits for one, within its deadline.
-    """
-
-    def __init__(
-        self,
-        *,
-        resolve: Resolver = resolve_host,
-        ssl_context: ssl.SSLContext | None = None,
-        max_connections: int = 32,
-    ) -> None:
-        import httpcore
-        import httpx
-
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            # Short: a connection that died in silence while a Lambda was frozen costs a lost answer.
-            keepalive_expiry=5.0,
-            network_backend=DeadlineBackend(resolve),
-        )
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The whole answer; httpx's errors, or UnreadableAnswer."""
-        import httpcore
-        import httpx
-
-        url = httpcore.URL(
-            scheme=request.url.raw_scheme,
-            host=request.url.raw_host,
-            port=request.url.port,
-            target=request.url.raw_path,
-        )
-        sent = httpcore.Request(
-            method=request.method,
-            url=url,
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions=request.extensions,
-        )
-        try:
-            answer = self._pool.handle_request(sent)
-            try:
-                headers = httpx.Headers(answer.headers)
-                body = _whole_body(answer.status, headers, answer.iter_stream())
-            finally:
-                answer.close()
-        except (
-            httpcore.TimeoutException,
-            httpcore.NetworkError,
-            httpcore.ProtocolError,
-            httpcore.UnsupportedProtocol,
-        ) as exc:
-            # The two libraries name their errors alike.
-            mapped: type[httpx.RequestError] = getattr(httpx, type(exc).__name__)
-            raise mapped(str(exc)) from exc
-        return httpx.Response(answer.status, headers=headers, content=body, extensions=answer.extensions)
-
-    def close(self) -> None:
-        """Closes every connection."""
-        self._pool.close()
-
-
-class _LimitedTransport(BaseTransport):
-    """Another transport (a test's) under the limits of the answer."""
-
-    def __init__(self, inner: BaseTransport) -> None:
-        self._inner = inner
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        import httpx
-
-        answer = self._inner.handle_request(request)
-        try:
-            assert isinstance(answer.stream, httpx.SyncByteStream)  # noqa: S101  # async ones cannot be here
-            body = _whole_body(answer.status_code, answer.headers, answer.stream)
-        finally:
-            answer.close()
-        return httpx.Response(
-            answer.status_code, headers=answer.headers, content=body, extensions=answer.extensions
-        )
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-def _whole_body(status: int, headers: httpx.Headers, chunks: Iterable[bytes]) -> bytes:
-    """The raw body within the limits of the call; UnreadableAnswer or httpx.ReadTimeout beyond them."""
-    import httpx
-
-    limits = _limits.get()
-    max_bytes = MAX_ANSWER_BYTES if limits is None else limits.max_bytes
-    _bounded(None, httpx.ReadTimeout)
-    body = bytearray()
-    encoding = headers.get("content-encoding", "").strip().lower()
-    for chunk in chunks:
-        if chunk and encoding not in ("", "identity"):
-            # Nobody asked for it, and 200 KB of it may unpack to 200 MB.
-            raise UnreadableAnswer(status, f"the answer is compressed ({encoding[:20]})")
-        body += chunk
-        if len(body) > max_bytes:
-            raise UnreadableAnswer(status, f"the answer is larger than {max_bytes} bytes")
-        _bounded(None, httpx.ReadTimeout)
-    # Without a body there is nothing to unpack, and httpx must not try.
-    headers.pop("content-encoding", None)
-    return bytes(body)
-
-
-# --- The client of a connector ----------------------------------------------------------------------------
 
 
 class Options(TypedDict, total=False):
@@ -564,9 +261,9 @@ class ConnectorClient:
                 f"No valid request to {self.name} can be formed: look for line breaks in its secret.",
             ) from None
         except httpx.RequestError as exc:
-            raise self._no_answer(exc, repeatable=draft.repeatable) from exc
+            raise no_answer(self.name, exc, repeatable=draft.repeatable) from exc
         except UnreadableAnswer as exc:
-            raise self._unreadable(exc, repeatable=draft.repeatable) from exc
+            raise unreadable(self.name, exc, repeatable=draft.repeatable) from exc
         error = self._failure(response, draft, secret)
         if error is not None:
             raise error
@@ -599,7 +296,7 @@ class ConnectorClient:
         if self._transport is None:
             return _process_client()
         if self._own_client is None:
-            self._own_client = new_client(_LimitedTransport(self._transport))
+            self._own_client = new_client(LimitedTransport(self._transport))
         return self._own_client
 
     def _auth_for(self, secret: Secret) -> Authentication:
@@ -607,24 +304,6 @@ class ConnectorClient:
         if kept is None or kept[0] != secret:
             kept = self._auth = (secret, self._make_auth(secret))
         return kept[1]
-
-    def _no_answer(self, exc: httpx.RequestError, *, repeatable: bool) -> VendorError:
-        import httpx
-
-        cause = type(exc).__name__
-        if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-            return VendorError("remote-unavailable", f"{self.name} cannot be reached ({cause}).")
-        if not repeatable:
-            return AnswerLost(f"{self.name} was called and gave no whole answer ({cause}).")
-        code = "remote-timeout" if isinstance(exc, httpx.TimeoutException) else "remote-unavailable"
-        return VendorError(code, f"{self.name} gave no whole answer ({cause}).")
-
-    def _unreadable(self, exc: UnreadableAnswer, *, repeatable: bool) -> VendorError:
-        if exc.status >= 300:
-            return self._by_status(exc.status, exc.reason, None, repeatable=repeatable)
-        if repeatable:
-            return VendorError("remote-unexpected", f"{self.name} answered {exc.status}, but {exc.reason}.")
-        return AnswerLost(f"{self.name} answered {exc.status}, but {exc.reason}.")
 
     def _failure(self, response: httpx.Response, draft: _Draft, secret: Secret) -> VendorError | None:
         error = self._classify(response) if self._classify else None
@@ -637,34 +316,9 @@ class ConnectorClient:
             return error
         if response.is_success or response.status_code in draft.options.get("accept", ()):
             return None
-        text = response.text
-        if "html" in response.headers.get("content-type", ""):
-            text = _TAG.sub(" ", text)
+        words = vendor_words(secret.mask(words_of(response)))
         retry_after = retry_after_seconds(response.headers.get("retry-after"), self._now())
-        words = vendor_words(secret.mask(text))
-        return self._by_status(response.status_code, words, retry_after, repeatable=draft.repeatable)
-
-    def _by_status(
-        self, status: int, words: str, retry_after: float | None, *, repeatable: bool
-    ) -> VendorError:
-        detail = f"{self.name} answered {status}: {words}" if words else f"{self.name} answered {status}."
-        extra: dict[str, object] = {"vendor_status": status}
-        if status in (502, 504) and not repeatable:
-            # A gateway lost the answer: the vendor behind it may well have acted.
-            lost = AnswerLost(detail)
-            lost.extra = extra
-            return lost
-        if status in (401, 403):
-            code = "remote-auth"
-        elif status == 429:
-            code = "remote-rate"
-        elif status >= 500:
-            code = "remote-unavailable"
-        elif status >= 400:
-            code = "remote-refused"
-        else:
-            code = "remote-unexpected"
-        return VendorError(code, detail, retry_after=retry_after, extra=extra)
+        return by_status(self.name, response.status_code, words, retry_after, repeatable=draft.repeatable)
 
 
 @cache
@@ -672,55 +326,8 @@ def _process_client() -> httpx.Client:
     return new_client(DeadlineTransport())
 
 
-def new_client(transport: BaseTransport) -> httpx.Client:
-    """An httpx client without proxies, redirects, compression and memory; its transport sets the limits."""
-    from http.cookiejar import CookieJar, DefaultCookiePolicy
-
-    import httpx
-
-    return httpx.Client(
-        transport=transport,
-        trust_env=False,
-        follow_redirects=False,
-        headers={"Accept-Encoding": "identity", "User-Agent": "switchboard"},
-        # A vendor's session must not travel from one customer's call to the next.
-        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-    )
-
-
 def url_path(*segments: str) -> str:
     """The segments as a URL path, each quoted; SwitchboardError `invalid` for an empty one, `.` and `..`."""
     if any(segment in ("", ".", "..") for segment in segments):
         raise SwitchboardError("invalid", "An id is empty or consists of dots only.")
     return "/".join(quote(segment, safe="") for segment in segments)
-
-
-def vendor_words(text: str) -> str:
-    """What a vendor wrote, fit for a `detail`: one line, redacted, at most 500 characters."""
-    # Only so much is looked at; the last, perhaps cut word could hide half an address.
-    words = text[: MAX_WORDS * 8].split()
-    if len(text) > MAX_WORDS * 8 and len(words) > 1:
-        words.pop()
-    line = redact(" ".join(words))
-    return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 1] + "…"
-
-
-def retry_after_seconds(value: str | None, now: float) -> float | None:
-    """Retry-After, in seconds or as an HTTP date, as seconds from `now` (epoch seconds); at most a day.
-
-    None when it is missing or unreadable.
-    """
-    if value is None:
-        return None
-    value = value.strip()
-    if _SECONDS.fullmatch(value):
-        seconds = float(value)
-    else:
-        try:
-            moment = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = moment.timestamp() - now
-    return min(max(seconds, 0.0), _LONGEST_BELIEVED_RETRY_AFTER_SECONDS)

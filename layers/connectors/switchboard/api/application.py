@@ -1,146 +1,37 @@
-"""The HTTP side of a step: routes with a scope, validated bodies, problem+json, Idempotency-Key.
+"""The routes of one step, and the answer to each request: see the package."""
 
-    api = Api("social")
-
-    @api.post("/social/posts", scope="social:write", answers={202: Accepted})
-    def accept_post(call: Call, body: Post) -> Answer: ...
-
-A route's parameters are read from its signature: `call` always comes first, the names in the path's
-braces are strings (`postId` becomes `post_id`), `body` is a pydantic model of the JSON body, `query` one
-of the query string. The same declarations make the OpenAPI document (`tools/openapi.py`).
-
-Powertools routes and catches; validation is pydantic's alone, on the raw bytes: it costs a cold start half
-of what the resolver's own validation does, and a body that is not UTF-8 is a 400 here, not a 500.
-"""
-
-import base64
-import binascii
 import hashlib
-import inspect
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from pydantic import BaseModel, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel
 
-from switchboard import ids, observability
+from switchboard import observability
+from switchboard.api.requests import (
+    authorize,
+    authorize_any,
+    caller_of,
+    correlation_id_of,
+    headers_of,
+    parse_body,
+    parse_query,
+    raw_body_of,
+)
+from switchboard.api.routes import Answer, Call, Handler, Method, Route, matches
 from switchboard.errors import FieldError, SwitchboardError
-from switchboard.models import ApiModel
-from switchboard.partners import Caller
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-type Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-type Handler = Callable[..., "Answer"]
-
-MAX_BODY = 256 * 1024
-JSON = "application/json"
 PROBLEM = "application/problem+json"
 
 _METHODS_WITH_KEY = frozenset({"POST", "PUT", "PATCH"})
 _KEY_LENGTH = 255
 _LONGEST_PATH_PARAMETER = 500
-_CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
-_BRACES = re.compile(r"\{(\w+)\}")
-_CAMEL_HUMP = re.compile(r"(?<!^)(?=[A-Z])")
-_NOBODY = Caller("", frozenset())
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a handler knows of its caller and the request, beside its own parameters."""
-
-    caller: Caller
-    correlation_id: str
-    path: str
-    """The path as the caller sees it, the stage included."""
-    headers: Mapping[str, str]
-    raw_body: bytes
-    context: "LambdaContext"
-
-    def work_id(self) -> str:
-        """What names the work of this call: the same for a repeat with its Idempotency-Key, else a fresh one.
-
-        So a call that died after it wrote finds its own write when it is repeated. Another body under the
-        same key is other work: refusing it is `idempotency`'s business.
-        """
-        key = self.headers.get("idempotency-key")
-        if key is None:
-            return ids.fresh("req")
-        digest = hashlib.sha256(self.raw_body).hexdigest()
-        return ids.derived("req", self.caller.partner_id, self.path, key, digest)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A handler's answer: a status, a model (or ready-made text of `content_type`), and headers."""
-
-    status: int
-    body: BaseModel | str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    content_type: str = JSON
-
-    def text(self) -> str:
-        """The body as it goes out."""
-        if isinstance(self.body, BaseModel):
-            return self.body.model_dump_json(by_alias=True)
-        return self.body or ""
-
-
-@dataclass(frozen=True)
-class Route:
-    """One route as it was declared; the code, the OpenAPI document and the tests read it."""
-
-    method: Method
-    path: str
-    scope: str | None
-    answers: Mapping[int, type[BaseModel] | None]
-    handler: Handler
-    tag: str
-    secret_fields: frozenset[str] = frozenset()
-    raw_body: Callable[[], Iterable[type[BaseModel]]] | None = None
-    """The models of a body that the handler itself reads from `call.raw_body`."""
-    models: Mapping[str, type[BaseModel]] = field(default_factory=dict)
-    """`body` and `query` of a handler that is made from a table, and so has no signature of its own."""
-
-    @cached_property
-    def parameters(self) -> dict[str, Any]:
-        """The handler's parameters by name, with their types."""
-        hints = get_type_hints(self.handler)
-        return {name: hints[name] for name in inspect.signature(self.handler).parameters}
-
-    @property
-    def body(self) -> type[ApiModel] | None:
-        """The model of the JSON body."""
-        return self.models.get("body") or self.parameters.get("body")  # type: ignore[return-value]
-
-    @property
-    def query(self) -> type[BaseModel] | None:
-        """The model of the query string."""
-        return self.models.get("query") or self.parameters.get("query")
-
-    @property
-    def takes_nothing(self) -> bool:
-        """Whether a body could only be a mistake. A route without a scope is a hook, and reads its own."""
-        return self.scope is not None and self.body is None and self.raw_body is None
-
-    @property
-    def resource(self) -> str:
-        """The path as the resolver writes it: `/social/posts/<post_id>`."""
-        return _BRACES.sub(lambda found: f"<{snake_case(found[1])}>", self.path)
-
-
-def snake_case(name: str) -> str:
-    """`postId` -> `post_id`."""
-    return _CAMEL_HUMP.sub("_", name).lower()
 
 
 class Api:
@@ -253,7 +144,7 @@ class Api:
 
     def __call__(self, event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
         """Answer one API Gateway event."""
-        correlation_id = _correlation_id(event)
+        correlation_id = correlation_id_of(event)
         event["correlationId"] = correlation_id
         observability.logger.set_correlation_id(correlation_id)
         answer: dict[str, Any] = self._resolver.resolve(event, context)
@@ -265,11 +156,11 @@ class Api:
 
     def _answer(self, route: Route, path_parameters: dict[str, str]) -> Response[str]:
         event = self._event
-        headers = _headers(event)
-        caller = _caller(event)
+        headers = headers_of(event)
+        caller = caller_of(event)
         if route.scope is not None:
-            _authorize(caller, route.scope)
-        raw_body = _raw_body(event)
+            authorize(caller, route.scope)
+        raw_body = raw_body_of(event)
         arguments: dict[str, Any] = dict(path_parameters)
         if any(len(one.encode()) > _LONGEST_PATH_PARAMETER for one in path_parameters.values()):
             raise SwitchboardError("not-found", "No id is that long.")
@@ -278,7 +169,7 @@ class Api:
         if route.body is not None:
             arguments["body"] = parse_body(route.body, raw_body, headers)
         if route.query is not None:
-            arguments["query"] = _parse_query(route.query, event)
+            arguments["query"] = parse_query(route.query, event)
         path = (event.get("requestContext") or {}).get("path") or event["path"]
         call = Call(caller, event["correlationId"], path, headers, raw_body, self._resolver.lambda_context)
         key = headers.get("idempotency-key")
@@ -348,7 +239,7 @@ class Api:
         return self._respond(Answer(known.status, body, headers, PROBLEM))
 
     def _no_route(self, _: NotFoundError) -> Response[str]:
-        _authorize_any(_caller(self._event))
+        authorize_any(caller_of(self._event))
         known = self._methods_of(self._event["path"])
         # A path of a route with its own method is an id with characters that no id has.
         allowed = not known or self._event["httpMethod"] in known
@@ -360,110 +251,6 @@ class Api:
 
     def _methods_of(self, path: str) -> list[str]:
         return sorted({route.method for route in self.routes if matches(route.path, path)})
-
-
-def matches(template: str, path: str) -> bool:
-    """Whether a path is one of a route's: `/social/posts/{postId}` and `/social/posts/pst_1`."""
-    parts, given = template.split("/"), path.split("/")
-    return len(parts) == len(given) and all(
-        part == segment or (part.startswith("{") and segment != "")
-        for part, segment in zip(parts, given, strict=True)
-    )
-
-
-def problem_fields(error: ValidationError, *, prefix: str = "") -> tuple[FieldError, ...]:
-    """Pydantic's complaints as JSON pointers, without what was sent."""
-    return tuple(
-        FieldError(
-            prefix + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in _place(one)),
-            one["msg"],
-        )
-        for one in error.errors(include_url=False, include_context=False, include_input=False)
-    )
-
-
-def _place(error: Mapping[str, Any]) -> tuple[int | str, ...]:
-    """Where it is, under the API's names: pydantic calls a field that was left out by its Python name."""
-    place: tuple[int | str, ...] = error["loc"]
-    if error["type"] == "value_error" and len(place) == 1:
-        return (to_camel(str(place[0])),)
-    return place
-
-
-def parse_body[T: BaseModel](model: type[T], raw_body: bytes, headers: Mapping[str, str]) -> T:
-    """The JSON body as its model; raises the 4xx that says what is wrong with it."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
-        raise SwitchboardError("unsupported-media-type")
-    try:
-        return model.model_validate_json(raw_body)
-    except ValidationError as error:
-        fields = problem_fields(error)
-        if error.errors(include_input=False)[0]["type"] == "json_invalid":
-            raise SwitchboardError("not-json", fields[0].detail) from None
-        raise SwitchboardError("invalid", fields=fields) from None
-
-
-def _parse_query[T: BaseModel](model: type[T], event: Mapping[str, Any]) -> T:
-    given = event.get("queryStringParameters") or {}
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        raise SwitchboardError("invalid", fields=problem_fields(error, prefix="/query")) from None
-
-
-def _raw_body(event: Mapping[str, Any]) -> bytes:
-    body = event.get("body") or ""
-    if event.get("isBase64Encoded"):
-        try:
-            raw = base64.b64decode(body, validate=True)
-        except binascii.Error:
-            raise SwitchboardError("bad-request", "The body's base64 is broken.") from None
-        if len(raw) > MAX_BODY:
-            raise SwitchboardError("too-large")
-        _check_utf8(raw)
-        return raw
-    # A gateway that hands text over has put U+FFFD where the bytes were not UTF-8.
-    if "\ufffd" in body:
-        raise SwitchboardError("not-utf8")
-    raw = body.encode("utf-8", errors="surrogatepass")
-    if len(raw) > MAX_BODY:
-        raise SwitchboardError("too-large")
-    return raw
-
-
-def _check_utf8(raw: bytes) -> None:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        raise SwitchboardError("not-utf8") from None
-
-
-def _headers(event: Mapping[str, Any]) -> dict[str, str]:
-    return {name.lower(): value for name, value in (event.get("headers") or {}).items() if value is not None}
-
-
-def _correlation_id(event: Mapping[str, Any]) -> str:
-    given = _headers(event).get("x-correlation-id", "")
-    return given if _CORRELATION_ID.fullmatch(given) else ids.fresh("cor")
-
-
-def _caller(event: Mapping[str, Any]) -> Caller:
-    authorizer = (event.get("requestContext") or {}).get("authorizer") or {}
-    if not authorizer.get("partnerId"):
-        return _NOBODY
-    return Caller(authorizer["partnerId"], frozenset(authorizer.get("scopes", "").split()))
-
-
-def _authorize_any(caller: Caller) -> None:
-    if not caller.partner_id:
-        raise SwitchboardError("unauthorized")
-
-
-def _authorize(caller: Caller, scope: str) -> None:
-    _authorize_any(caller)
-    if not any(caller.may(one) for one in scope.split("|")):
-        raise SwitchboardError("forbidden", f"This needs the scope {scope.replace('|', ' or ')}.")
 
 
 def _storable(answer: Answer, secret_fields: frozenset[str]) -> dict[str, Any]:
