@@ -14,9 +14,11 @@ from functions.charging.logic import Preference, job, path_id, same_work
 from switchboard import ids, queues, work
 from switchboard.api import Answer, Api, Call
 from switchboard.charging import models
-from switchboard.charging.execution import FLOW, Job, execute, missing_keys, read_whole
+from switchboard.charging.execution import execute, read_whole
+from switchboard.charging.jobs import FLOW, Job
 from switchboard.charging.operations import KINDS, OPERATIONS, Kind, Operation
 from switchboard.charging.owners import Owners, customer_of
+from switchboard.charging.rules import missing_keys
 from switchboard.connectors.ocsio import ocs
 from switchboard.dynamo import ConditionFailed, Item
 from switchboard.errors import AnswerLost, SwitchboardError, VendorError

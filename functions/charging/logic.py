@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from switchboard.charging.execution import Job
+from switchboard.charging.jobs import Job
 from switchboard.charging.models import IdQuery
 from switchboard.charging.operations import Operation
 from switchboard.errors import SwitchboardError

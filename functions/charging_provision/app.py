@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.charging_provision.logic import jobs, rule_for
 from switchboard import observability, partners, queues, work
-from switchboard.charging.execution import FLOW, Job
+from switchboard.charging.jobs import FLOW, Job
 from switchboard.charging.owners import Owners
 from switchboard.connectors import crm
 from switchboard.crm import RecordReader

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from switchboard.charging.execution import Job
+from switchboard.charging.jobs import Job
 from switchboard.charging.operations import BY_NAME
 from switchboard.conditions import holds
 from switchboard.settings.charging import ProvisioningRule

@@ -11,7 +11,8 @@ import pytest
 
 from sandbox.vendors.ocsio import OcsIo
 from switchboard import aws, crm_events, work
-from switchboard.charging.execution import Job, execute
+from switchboard.charging.execution import execute
+from switchboard.charging.jobs import Job
 from switchboard.charging.operations import BY_NAME
 from switchboard.connectors import ocsio
 from switchboard.crm_events import CrmEvent

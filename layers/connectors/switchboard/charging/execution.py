@@ -11,18 +11,25 @@ import uuid
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
-from switchboard.charging.operations import BY_NAME, TRANSITIONS, Kind, Operation
+from switchboard.charging.jobs import Job
+from switchboard.charging.operations import Kind, Operation
+from switchboard.charging.rules import (
+    agrees,
+    check_transition,
+    has_resource,
+    identity,
+    illegal,
+    missing_keys,
+    reference_of,
+)
 from switchboard.connectors.ocsio import OcsIo, Record
 from switchboard.dynamo import Item, Table
-from switchboard.errors import AnswerLost, FieldError, SwitchboardError, VendorError
+from switchboard.errors import AnswerLost, SwitchboardError, VendorError
 from switchboard.ledger import Entry
 from switchboard.locks import locked
 from switchboard.settings.charging import READS, ChargingSettings
 from switchboard.work import Outcome
-
-FLOW = "charging"
 
 _NAMESPACE = uuid.UUID("6f0b7a52-64d2-5c0e-9a35-0d1c3c1e4b7a")
 _SENDS = 3
@@ -34,50 +41,6 @@ _DEEPEST = 50
 
 _LOCK_SECONDS = 30.0
 _LOCK_WAIT_SECONDS = 8.0
-_REFERENCES = frozenset({"customer", "account", "subscriber", "parent", "parentOfferSubscription"})
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An operation with its arguments, as the ledger keeps them.
-
-    Attributes:
-        reference: `{"externalId": …}` or `{"refId": …}` of the path's entity; empty for a create.
-        part: the resource or the balance that the path names.
-        body: the caller's body.
-        later: whether the caller allowed it to be done after the answer.
-    """
-
-    operation: Operation
-    reference: dict[str, str]
-    part: str | None
-    body: dict[str, Any]
-    later: bool = False
-
-    def payload(self) -> dict[str, Any]:
-        """As the ledger keeps it."""
-        return {
-            "operation": self.operation.name,
-            "reference": self.reference,
-            "part": self.part,
-            "body": self.body,
-            "later": self.later,
-        }
-
-    @classmethod
-    def of(cls, payload: Mapping[str, Any]) -> "Job":
-        """The job back."""
-        rest = {name: payload[name] for name in ("reference", "part", "body", "later")}
-        return cls(BY_NAME[payload["operation"]], **rest)
-
-    @property
-    def subject(self) -> dict[str, str]:
-        """Refers to the entity that the answer shows, once the operation is done."""
-        if self.operation.makes or (self.operation.action == "external-id"):
-            return {"externalId": self.body["externalId"]}
-        if self.operation.action == "update" and "externalId" in self.body and "refId" not in self.reference:
-            return {"externalId": self.body["externalId"]}
-        return self.reference
 
 
 def read(ocs: OcsIo, settings: ChargingSettings, kind: Kind, reference: Mapping[str, str]) -> Record:
@@ -299,10 +262,10 @@ class _Execution:
         if found.get("state") == body["state"]:
             same_reason = body.get("stateReason") in (None, found.get("stateReason"))
             if body["state"] == "DEACTIVATED" and not same_reason:
-                raise _illegal(found["state"], body["state"])
+                raise illegal(found["state"], body["state"])
             planned = body.get("stateValidFrom") or body.get("pending") or body.get("subordinateUpdated")
             return same_reason and not (planned or found.get("pending"))
-        _check_transition(found.get("state"), body["state"])
+        check_transition(found.get("state"), body["state"])
         return False
 
     def _check_changes(self) -> None:
@@ -310,7 +273,7 @@ class _Execution:
         if "state" in body:
             found = self._read(self.job.reference)
             if found.get("state") != body["state"]["state"]:
-                _check_transition(found.get("state"), body["state"]["state"])
+                check_transition(found.get("state"), body["state"]["state"])
         if self._operation.kind == "account" and body.get("parent"):
             self._check_hierarchy(self.job.reference)
 
@@ -319,29 +282,19 @@ class _Execution:
         above: Mapping[str, str] | None = self.job.body["parent"]
         mine: set[tuple[str, str]] = set(own.items())
         if "refId" in own and self._operation.action != "create":
-            mine |= _identity(self._read(own))
+            mine |= identity(self._read(own))
         for _ in range(_DEEPEST):
             if above is None:
                 return
             found = self._read(above)
-            if mine & (_identity(found) | set(above.items())):
+            if mine & (identity(found) | set(above.items())):
                 raise SwitchboardError("conflict", "The parent stands beneath this account: that is a loop.")
-            above = _reference(found.get("parent"))
+            above = reference_of(found.get("parent"))
         raise SwitchboardError("conflict", f"The hierarchy is deeper than {_DEEPEST} levels, or a loop.")
 
     def _check_swap(self) -> None:
-        if not self._has_resource(self._read(self.job.reference), self.job.part):
+        if not has_resource(self._read(self.job.reference), self.job.body["resourceType"], self.job.part):
             raise SwitchboardError("not-found", "The subscriber has no such resource of this type.")
-
-    def _has_resource(self, subscriber: Record, resource: str | None) -> bool:
-        wanted = (self.job.body["resourceType"], resource)
-        held = [
-            (one.get("resourceType"), one.get("resource"))
-            for one in subscriber.get("resources") or []
-            if isinstance(one, dict)
-        ]
-        primary = (subscriber.get("primaryResourceType"), subscriber.get("primaryResource"))
-        return wanted in (held if held else [primary])
 
     # custom attributes --------------------------------------------------------------------------------
 
@@ -381,7 +334,7 @@ class _Execution:
             raise
         match action:
             case "create" | "subscribe" | "offer":
-                return _agrees(body, found, strictly=False)
+                return agrees(body, found, strictly=False)
             case "external-id":
                 return self._was_renamed(found)
             case "state":
@@ -390,11 +343,12 @@ class _Execution:
                 held: dict[str, str] = found.get("customAttributes") or {}
                 return bool(held.items() >= body["customAttributes"].items())
             case "add-resource":
-                return self._has_resource(found, body["resource"])
+                return has_resource(found, body["resourceType"], body["resource"])
             case "swap-resource":
-                return self._has_resource(found, body["resource"]) and not self._has_resource(found, job.part)
+                kind = body["resourceType"]
+                return has_resource(found, kind, body["resource"]) and not has_resource(found, kind, job.part)
             case _:
-                return _agrees(body, found, strictly=True)
+                return agrees(body, found, strictly=True)
 
     def _was_renamed(self, found: Record) -> bool:
         """Whether the entity that has the new id is ours: it has our refId, or the old id is gone."""
@@ -410,60 +364,3 @@ class _Execution:
 
 
 _STATE = ("state", "stateReason", "stateValidFrom", "pending")
-
-
-def _check_transition(held: object, wanted: str) -> None:
-    if isinstance(held, str) and held in TRANSITIONS and wanted not in TRANSITIONS[held]:
-        raise _illegal(held, wanted)
-
-
-def _illegal(held: str, wanted: str) -> SwitchboardError:
-    legal = TRANSITIONS[held]
-    ways = f"from there it can become {' or '.join(legal)}" if legal else "that is final"
-    return SwitchboardError(
-        "conflict",
-        f"It is {held} and cannot become {wanted}: {ways}.",
-        extra={"state": held, "legalStates": list(legal)},
-    )
-
-
-def _identity(found: Record) -> set[tuple[str, str]]:
-    return {(name, found[name]) for name in ("externalId", "refId") if isinstance(found.get(name), str)}
-
-
-def _reference(held: object) -> Mapping[str, str] | None:
-    """The parent as the OCS shows it: an object with its ids, or an external id alone."""
-    if isinstance(held, str) and held:
-        return {"externalId": held}
-    if isinstance(held, dict):
-        for name in ("externalId", "refId"):
-            if isinstance(held.get(name), str):
-                return {name: held[name]}
-    return None
-
-
-def _agrees(body: Record, found: Record, *, strictly: bool) -> bool:
-    """Whether the entity has what was sent.
-
-    A new entity need not show every member; what an update has changed (`strictly`) must be seen, or it is
-    sent again, which with its requestId does no harm.
-    """
-    for name, sent in body.items():
-        held = found.get(name)
-        if name == "state":
-            sent = sent["state"]
-        elif name in _REFERENCES:
-            held, sent = _reference(held), _reference(sent)
-        if held != sent and (strictly or (held is not None and name not in _REFERENCES)):
-            return False
-    return True
-
-
-def missing_keys(settings: ChargingSettings, kind: Kind, attributes: Mapping[str, str]) -> None:
-    """Raises `invalid` when a set of custom attributes lacks mandatory ones."""
-    mandatory: list[str] = getattr(settings.mandatory_attributes, f"{kind}s")
-    missing = [key for key in mandatory if key not in attributes]
-    if missing:
-        fields = tuple(FieldError(f"/customAttributes/{key}", "this key is mandatory") for key in missing)
-        detail = f"Mandatory attributes are missing: {', '.join(missing)}."
-        raise SwitchboardError("invalid", detail, fields=fields)

@@ -7,7 +7,7 @@ elsewhere is in order with itself only.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from switchboard.charging.execution import Job
+from switchboard.charging.jobs import Job
 from switchboard.dynamo import Table
 
 _LEVELS = ("customer", "account", "subscriber")
