@@ -279,8 +279,7 @@ def _needs_key(step: str, method: str, path: str) -> bool:
 
 
 def forget_everything() -> None:
-    """What a new process does not have: clients, settings, secrets, connectors."""
-    aws.forget_clients()
+    """What a new process does not have: settings, secrets, connectors."""
     config.forget()
     store.forget()
     secrets.clear()

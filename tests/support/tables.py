@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.serialize import BaseJSONSerializer
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from switchboard import aws
@@ -86,10 +87,9 @@ def mocked_aws() -> Iterator[None]:
         for name, value in table_environment().items():
             patch.setenv(name, value)
         _one_request_at_a_time(patch)
-        aws.forget_clients()
+        _items_as_they_are(patch)
         create_tables()
         yield
-    aws.forget_clients()
 
 
 def _one_request_at_a_time(patch: pytest.MonkeyPatch) -> None:
@@ -102,3 +102,16 @@ def _one_request_at_a_time(patch: pytest.MonkeyPatch) -> None:
             return unguarded(stubber, request)
 
     patch.setattr(BotocoreStubber, "process_request", guarded)
+
+
+def _items_as_they_are(patch: pytest.MonkeyPatch) -> None:
+    """moto's items are in wire form already; looking at each member again takes most of an answer's time."""
+    serialize = BaseJSONSerializer._serialize_type_structure
+
+    def quick(self: BaseJSONSerializer, serialized: Any, value: Any, shape: Any, key: str) -> None:
+        if shape.name == "AttributeValue" and isinstance(value, dict):
+            serialized[key] = value
+        else:
+            serialize(self, serialized, value, shape, key)
+
+    patch.setattr(BaseJSONSerializer, "_serialize_type_structure", quick)

@@ -61,9 +61,3 @@ def secretsmanager() -> "SecretsManagerClient":
     import boto3
 
     return boto3.client("secretsmanager", config=_config())
-
-
-def forget_clients() -> None:
-    """Drop the clients, so that a test's next call makes them in its own (mocked) account."""
-    for client in (dynamodb, sqs, eventbridge, s3, secretsmanager):
-        client.cache_clear()
