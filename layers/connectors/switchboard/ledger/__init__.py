@@ -24,7 +24,9 @@ personal waits in a queue.
 """
 
 from switchboard.ledger.entries import (
+    DONE,
     FAILED,
+    RESUBMITTABLE,
     STATUSES,
     UNFINISHED,
     Accepted,
@@ -32,12 +34,15 @@ from switchboard.ledger.entries import (
     Status,
     action_for,
     entry_id,
+    only_waits,
 )
 from switchboard.ledger.keys import SHARDS
 from switchboard.ledger.store import Ledger
 
 __all__ = [
+    "DONE",
     "FAILED",
+    "RESUBMITTABLE",
     "SHARDS",
     "STATUSES",
     "UNFINISHED",
@@ -47,4 +52,5 @@ __all__ = [
     "Status",
     "action_for",
     "entry_id",
+    "only_waits",
 ]

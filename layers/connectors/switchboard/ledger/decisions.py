@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from switchboard import clock
-from switchboard.ledger.entries import Entry, Status, from_item, history_move
+from switchboard.ledger.entries import Entry, Status, as_text, from_item, history_move
 from switchboard.ledger.keys import LOST_AFTER, Update, open_key, pk_of
 from switchboard.ledger.reading import Reading
 
@@ -13,8 +14,20 @@ from switchboard.ledger.reading import Reading
 class Decisions(Reading):
     """Moves of an entry as it was seen; each raises ConditionFailed when it has moved on since."""
 
-    def reopen(self, entry: Entry, *, correlation_id: str, reason: str) -> Entry:
-        """Make a failed or unfinished entry pending again; raises ConditionFailed when it has moved on."""
+    def reopen(
+        self,
+        entry: Entry,
+        *,
+        correlation_id: str,
+        reason: str,
+        payload: dict[str, Any] | None = None,
+        **facts: object,
+    ) -> Entry:
+        """Make an entry pending again; raises ConditionFailed when it has moved on.
+
+        With a `payload`, that is done from now on, and the first one stays in the entry as it was accepted.
+        `facts` go into the history: who has asked, in which run.
+        """
         update = Update(
             status="pending",
             attempts=0,
@@ -22,7 +35,9 @@ class Decisions(Reading):
             updatedAt=clock.timestamp(),
             openKey=open_key("pending", entry.ledger_id),
             dueAt=clock.timestamp(LOST_AFTER),
-        ).append_history(history_move("pending", correlation_id, reason=reason))
+        ).append_history(history_move("pending", correlation_id, reason=reason, **facts))
+        if payload is not None:
+            update.set("payload", as_text(payload)).set_once("originalPayload", as_text(entry.payload))
         return self._move(entry, update.remove("code", "detail"))
 
     def discard(self, entry: Entry, *, correlation_id: str, reason: str) -> Entry:

@@ -25,6 +25,9 @@ type Status = Literal[
 STATUSES: frozenset[str] = frozenset(get_args(Status.__value__))
 UNFINISHED: tuple[Status, ...] = ("pending", "in_progress", "retrying", "unknown")
 FAILED: tuple[Status, ...] = ("data_error", "remote_failure", "integration_failure")
+REPEATED: tuple[Status, ...] = ("retrying", "unknown")
+RESUBMITTABLE: tuple[Status, ...] = (*FAILED, *REPEATED)
+DONE: tuple[Status, ...] = ("synced", "unchanged", "filtered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class Entry:
         attempts: claims since the work was accepted or resubmitted.
         lost_workers: of these, the claims in a row whose worker never recorded anything.
         group: what the queue keeps in order.
-        payload: the work as it was accepted.
+        payload: the work as it was accepted, with the corrections that people have made since.
+        original: the payload before the first correction; None when there was none.
         result: ids that came of it so far (customerId, caseId …).
         detail: the vendor's words, redacted.
         due_at: when the sweeper looks after it, RFC 3339; None when it is done.
@@ -67,6 +71,7 @@ class Entry:
     due_at: str | None = None
     lease_token: str | None = None
     taken_over: bool = False
+    original: dict[str, Any] | None = None
     history: list[Item] = field(default_factory=list)
 
     @property
@@ -89,9 +94,20 @@ def action_for(code: str | None) -> str | None:
     return known.action if known else None
 
 
+def only_waits(code: str | None) -> bool:
+    """Whether work under this code waits for its turn, its customer or its hour: then nothing is wrong."""
+    known = find(code) if code else None
+    return known is None or code == "budget-spent" or (known.error_class == "conflict" and known.retryable)
+
+
 def entry_id(partner_id: str, flow: str, entity: str) -> str:
     """The ledger id of a partner's piece of work."""
     return ids.derived("led", partner_id, flow, entity)
+
+
+def as_text(payload: dict[str, Any]) -> str:
+    """A payload as the table holds it."""
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
 
 
 def history_move(status: str, correlation_id: str, **facts: object) -> Item:
@@ -124,5 +140,6 @@ def from_item(item: Item) -> Entry:
         due_at=item.get("dueAt"),
         lease_token=item.get("leaseToken"),
         taken_over=bool(item.get("deadLease")),
+        original=json.loads(item["originalPayload"]) if item.get("originalPayload") else None,
         history=item.get("history", []),
     )

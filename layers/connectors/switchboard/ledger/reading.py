@@ -1,13 +1,21 @@
 """What can be read of the ledger."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 from switchboard import clock
 from switchboard.dynamo import Item, Table
-from switchboard.ledger.entries import FAILED, UNFINISHED, Entry, Status, from_item
+from switchboard.ledger.entries import (
+    FAILED,
+    REPEATED,
+    UNFINISHED,
+    Entry,
+    Status,
+    from_item,
+    only_waits,
+)
 from switchboard.ledger.keys import SHARDS, everyone_key, held_key, pk_of, recent_key
 
 HORIZON = timedelta(days=400)
@@ -90,6 +98,21 @@ class Reading:
         for status in FAILED:
             for shard in range(SHARDS):
                 yield from self.table.query_all("openKey = :key", {":key": f"{status}#{shard}"}, index="Open")
+
+    def failing(self, connectors: Iterable[str] = (), *, waiting: bool = False) -> Iterator[Item]:
+        """What has failed, and what fails and is repeated by itself, as the Open index holds it.
+
+        Args:
+            connectors: those whose breaker may hold work.
+            waiting: also work that only waits for its turn.
+        """
+        yield from self.failures()
+        for status in (*REPEATED, *map(held_key, connectors)):
+            for shard in range(SHARDS):
+                key = {":key": f"{status}#{shard}"}
+                for item in self.table.query_all("openKey = :key", key, index="Open"):
+                    if waiting or not only_waits(item.get("code")):
+                        yield item
 
     def due(self, status: Status, *, limit: int) -> Iterator[Entry]:
         """Unfinished entries of one state whose time has come, the longest overdue of each shard first."""

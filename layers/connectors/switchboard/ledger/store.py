@@ -1,6 +1,5 @@
 """The ledger's writes: accept, claim, record."""
 
-import json
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +14,7 @@ from switchboard.ledger.entries import (
     Accepted,
     Entry,
     Status,
+    as_text,
     entry_id,
     from_item,
     history_move,
@@ -79,7 +79,7 @@ class Ledger(Decisions):
                 unrecorded=0,
                 updatedAt=stamp,
                 correlationId=correlation_id,
-                payload=json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
+                payload=as_text(payload),
             )
             .set_once("ledgerId", ledger_id)
             .set_once("flow", flow)
@@ -88,7 +88,7 @@ class Ledger(Decisions):
             .set_once("createdAt", stamp)
             .append_history(history_move(status, correlation_id, version=version, code=code))
             .next_revision()
-            .remove("detail")
+            .remove("detail", "originalPayload")
         )
         owned = {
             "partnerId": partner_id,
