@@ -23,6 +23,7 @@ from switchboard.members import (
     MemberView,
     PushAnswer,
     PushBody,
+    faults,
     is_member_number,
     member_ledger_id,
     state_of,
@@ -67,7 +68,7 @@ def put_member(call: Call, member_number: str, body: Member) -> Answer:
     if not is_member_number(member_number):
         field = FieldError("/path/memberNumber", "1 to 64 letters, digits and . _ : -")
         raise SwitchboardError("invalid", fields=(field,))
-    if fields := logic.faults(body):
+    if fields := faults(body):
         raise SwitchboardError("invalid", fields=fields)
     accepted = _accept_for(call, member_number, body)
     state = state_of(accepted.entry, [])

@@ -5,19 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from switchboard.errors import FieldError
-from switchboard.members import Member
-
-
-def faults(member: Member) -> tuple[FieldError, ...]:
-    """The rules that several fields make together."""
-    found = []
-    if member.version is None and member.modified_at is None:
-        found.append(FieldError("/version", "give version or modifiedAt, which say how new the member is"))
-    if member.phone is not None and not member.phone.startswith("+") and member.country is None:
-        found.append(FieldError("/phone", "a national number needs the country; or write it as E.164"))
-    return tuple(found)
-
 
 @dataclass(frozen=True, slots=True)
 class Push:

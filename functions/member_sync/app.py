@@ -16,7 +16,7 @@ from functions.member_sync import logic
 from functions.member_sync.logic import Finding
 from switchboard import observability, work
 from switchboard.connectors import crm, loyalty
-from switchboard.connectors.crowdtwist import User, user_fields
+from switchboard.connectors.crowdtwist import User, holds, user_fields
 from switchboard.crm import MemberPush, MemberSync
 from switchboard.dynamo import Item
 from switchboard.errors import AnswerLost, SwitchboardError
@@ -80,7 +80,7 @@ def _bring_into_step(entry: Entry, member: Member, result: Item) -> Finding:
 def _read_back(number: str, fields: Item) -> User | None:
     """The member as it stands in CrowdTwist, when the lost call has done all that it should."""
     user = loyalty().find(number)
-    return user if user and logic.holds(user.fields, fields) else None
+    return user if user and holds(user.fields, fields) else None
 
 
 def _create(number: str, fields: Item) -> User:

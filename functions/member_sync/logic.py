@@ -57,14 +57,3 @@ def ct_status(error: SwitchboardError) -> CtSyncStatus:
 def digest(fields: Mapping[str, Any]) -> str:
     """Names the data that is sent: what has the same digest changes nothing."""
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def holds(held: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
-    """Whether CrowdTwist's user has every field as it would be sent; a flag comes back as a boolean."""
-    return all(_text(held.get(name)) == _text(value) for name, value in fields.items())
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, bool):
-        value = int(value)
-    return None if value is None else str(value)

@@ -4,11 +4,12 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.operations import documents, ledger, partners, settings
+from functions.operations import documents, ledger, partners, queues, resubmissions, settings
 from switchboard.api import Api
 
 api = Api("operations")
-api.include(documents.api, ledger.api, settings.api, partners.api)
+# Before the ledger, whose /ledger/{ledgerId} would take its paths.
+api.include(documents.api, resubmissions.api, ledger.api, queues.api, settings.api, partners.api)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

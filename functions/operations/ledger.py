@@ -1,17 +1,18 @@
 """/ledger: where every piece of work stands, why it failed, and putting it right."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 
-from switchboard import clock, cursors, queues, work
-from switchboard.api import Answer, Api, Call
+from switchboard import breaker, clock, cursors, queues, work
+from switchboard.api import Answer, Api, Call, parse_body, problem_fields
 from switchboard.dynamo import ConditionFailed, Item
-from switchboard.errors import SwitchboardError
-from switchboard.ledger import FAILED, STATUSES, Entry, action_for
+from switchboard.errors import FieldError, SwitchboardError
+from switchboard.ledger import FAILED, RESUBMITTABLE, STATUSES, Entry, action_for
 from switchboard.models import ApiModel, Moment, PageOf, PageQuery
 
 api = Api("ledger")
@@ -28,11 +29,14 @@ def _known_status(status: str) -> str:
     return status
 
 
+type KnownStatus = Annotated[str, AfterValidator(_known_status)]
+
+
 class LedgerQuery(PageQuery):
     """The filters of the ledger. `since`: when the work came in, 90 days back when left out, 400 at most."""
 
     flow: str | None = None
-    status: Annotated[str, AfterValidator(_known_status)] | None = None
+    status: KnownStatus | None = None
     code: str | None = None
     customer_id: str | None = None
     since: Moment | None = None
@@ -58,19 +62,28 @@ class LedgerEntry(ApiModel):
 
 
 class LedgerEntryInFull(LedgerEntry):
-    """One piece of work with what came of it and every move of it, the oldest first."""
+    """One piece of work with what came of it and every move of it, the oldest first.
+
+    `data` is what `POST …/resubmit` can correct, `originalData` what it was before the first correction.
+    """
 
     result: dict[str, Any]
+    data: dict[str, Any] | None = None
+    original_data: dict[str, Any] | None = None
     history: list[dict[str, Any]]
 
 
 class FailureGroup(ApiModel):
-    """Failures with one cause: how many, what to do, and one of them to look at."""
+    """Failures with one cause: how many, what to do, and one of them to look at.
+
+    `retrying`: how many of `count` are still repeated by themselves.
+    """
 
     flow: str
     code: str
     action: str
     count: int
+    retrying: int
     sample: str
 
 
@@ -78,6 +91,12 @@ class Summary(ApiModel):
     """All failures by cause, the most frequent first."""
 
     items: list[FailureGroup]
+
+
+class Corrections(ApiModel):
+    """What of the data is to be corrected, as a JSON merge patch (RFC 7396); nothing for as it stands."""
+
+    data: dict[str, Any] = {}
 
 
 class Reason(ApiModel):
@@ -98,6 +117,10 @@ def _listed(item: Item) -> LedgerEntry:
 
 
 def _in_full(entry: Entry) -> LedgerEntryInFull:
+    from switchboard.corrections import editable
+
+    how = editable(entry)
+    before = editable(replace(entry, payload=entry.original)) if entry.original is not None else None
     return LedgerEntryInFull(
         ledger_id=entry.ledger_id,
         flow=entry.flow,
@@ -114,11 +137,14 @@ def _in_full(entry: Entry) -> LedgerEntryInFull:
         updated_at=entry.updated_at,
         due_at=entry.due_at,
         result=entry.result,
+        data=how.data if how else None,
+        original_data=before.data if before else None,
         history=work.ledger().full_history(entry),
     )
 
 
-def _visible(call: Call, ledger_id: str) -> Entry:
+def visible(call: Call, ledger_id: str) -> Entry:
+    """The entry; raises `not-found` when there is none, or it is another partner's."""
     entry = work.ledger().get(ledger_id)
     if entry is None or not call.caller.sees(entry.partner_id):
         raise SwitchboardError("not-found", "There is no such ledger entry.")
@@ -148,17 +174,24 @@ def list_entries(call: Call, query: LedgerQuery) -> Answer:
 
 @api.get("/ledger/summary", scope="ledger:read", answers={200: Summary})
 def summarise(call: Call) -> Answer:
-    """What failed, by flow and cause, with what to do about it."""
+    """What failed, or fails and is repeated, by flow and cause, with what to do about it."""
     counts: Counter[tuple[str, str]] = Counter()
+    retrying: Counter[tuple[str, str]] = Counter()
     samples: dict[tuple[str, str], str] = {}
-    for item in work.ledger().failures():
+    for item in work.ledger().failing(state.connector for state in breaker.everyone()):
         if call.caller.sees(item["partnerId"]):
             cause = (item["flow"], item.get("code", "internal"))
             counts[cause] += 1
+            retrying[cause] += item["status"] not in FAILED
             samples.setdefault(cause, item["ledgerId"])
     groups = [
         FailureGroup(
-            flow=flow, code=code, action=action_for(code) or "", count=number, sample=samples[flow, code]
+            flow=flow,
+            code=code,
+            action=action_for(code) or "",
+            count=number,
+            retrying=retrying[flow, code],
+            sample=samples[flow, code],
         )
         for (flow, code), number in counts.most_common()
     ]
@@ -168,30 +201,52 @@ def summarise(call: Call) -> Answer:
 @api.get("/ledger/{ledgerId}", scope="ledger:read", answers={200: LedgerEntryInFull})
 def read_entry(call: Call, ledger_id: str) -> Answer:
     """One piece of work with its whole history."""
-    return Answer(200, _in_full(_visible(call, ledger_id)))
+    return Answer(200, _in_full(visible(call, ledger_id)))
 
 
-@api.post("/ledger/{ledgerId}/resubmit", scope="ledger:write", answers={202: LedgerEntryInFull})
+@api.post(
+    "/ledger/{ledgerId}/resubmit",
+    scope="ledger:write",
+    answers={202: LedgerEntryInFull},
+    raw_body=lambda: [Corrections],
+)
 def resubmit(call: Call, ledger_id: str) -> Answer:
-    """Do failed or waiting work again now."""
-    entry = _visible(call, ledger_id)
-    if entry.status not in (*FAILED, "retrying", "unknown"):
+    """Do failed or waiting work again now, with corrected data if `data` is given; the original is kept."""
+    entry = visible(call, ledger_id)
+    wanted = parse_body(Corrections, call.raw_body, call.headers) if call.raw_body.strip() else Corrections()
+    if entry.status not in RESUBMITTABLE:
         raise SwitchboardError(
             "conflict", f"The entry is {entry.status}; only failed or waiting work is repeated."
         )
+    facts: dict[str, Any] = {"by": call.caller.partner_id}
+    if wanted.data:
+        facts |= {"payload": _corrected(entry, wanted.data), "fields": sorted(wanted.data)}
+    reason = "corrected" if wanted.data else "resubmitted"
     try:
-        again = work.ledger().reopen(entry, correlation_id=call.correlation_id, reason="resubmitted")
+        again = work.ledger().reopen(entry, correlation_id=call.correlation_id, reason=reason, **facts)
     except ConditionFailed:
         raise SwitchboardError("in-progress", "The entry has moved on meanwhile.") from None
     queues.offer(again)
     return Answer(202, _in_full(again))
 
 
+def _corrected(entry: Entry, data: dict[str, Any]) -> dict[str, Any]:
+    from switchboard.corrections import corrected
+
+    try:
+        return corrected(entry, data)
+    except ValidationError as error:
+        raise SwitchboardError("invalid", fields=problem_fields(error, prefix="/data")) from None
+    except SwitchboardError as error:
+        fields = tuple(FieldError(f"/data{one.pointer}", one.detail) for one in error.fields)
+        raise SwitchboardError(error.code, error.detail, fields=fields) from None
+
+
 @api.post("/ledger/{ledgerId}/discard", scope="ledger:write", answers={200: LedgerEntryInFull})
 def discard(call: Call, ledger_id: str, body: Reason) -> Answer:
     """End failed or waiting work for good."""
-    entry = _visible(call, ledger_id)
-    if entry.status not in (*FAILED, "retrying", "unknown"):
+    entry = visible(call, ledger_id)
+    if entry.status not in RESUBMITTABLE:
         raise SwitchboardError(
             "conflict", f"The entry is {entry.status}; only failed or waiting work is ended."
         )

@@ -2,23 +2,31 @@
 
 The queues are the fast path; this is why nothing that was accepted can be lost. Work that waits for a vendor
 is sent when the vendor's breaker has closed; while it is open, one piece an interval goes as the probe.
+
+Runs of resubmissions are the sweeper's too: each message on their queue is one step of one run.
 """
 
+import json
 from collections import Counter
 from datetime import timedelta
 from itertools import chain, zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
+from functions.sweeper import resubmission
 from functions.sweeper.logic import next_look, verdict
-from switchboard import breaker, clock, observability, queues, work
+from switchboard import breaker, clock, dead_letters, observability, queues, resubmissions, work
 from switchboard.dynamo import ConditionFailed
 from switchboard.ledger import UNFINISHED, Entry
 from switchboard.triggers import messages
 from switchboard.triggers.deliveries import Deliveries
 from switchboard.triggers.messages import Message
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 _PER_SHARD = 1000
 _RESERVE = timedelta(seconds=5)
@@ -46,7 +54,25 @@ def sweep(has_time: work.Deadline) -> Counter[str]:
         done["delivery sent again"] += 1
         if not has_time():
             return done
+    for run in resubmissions.runs().due():
+        resubmissions.offer(run)
+        done["resubmission moved on"] += 1
+    done.update(_repair_dead_letters(has_time))
     return done
+
+
+def _repair_dead_letters(has_time: work.Deadline) -> Counter[str]:
+    """What the ledger knows of goes back to work, or was done meanwhile; the rest waits for a person."""
+    found: Counter[str] = Counter()
+    for name in dead_letters.known():
+        if not has_time():
+            break
+        try:
+            for what, number in dead_letters.redrive(name, asked=False, has_time=has_time).items():
+                found[f"dead letter {what}"] += number
+        except (BotoCoreError, ClientError):
+            observability.logger.exception("could not look into a dead-letter queue", queue=name)
+    return found
 
 
 def _look_after(entry: Entry) -> str:
@@ -66,8 +92,15 @@ def _look_after(entry: Entry) -> str:
     return what
 
 
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """EventBridge Scheduler entry."""
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse | None":
+    """EventBridge Scheduler entry: a sweep. SQS entry: steps of resubmissions."""
+    if "Records" in event:
+
+        def handle(record: "SQSRecord") -> None:
+            body = json.loads(record.body)
+            resubmission.step(body["resubmissionId"], body["revision"])
+
+        return work.each_message(event, context, handle)
 
     def has_time() -> bool:
         return timedelta(milliseconds=context.get_remaining_time_in_millis()) > _RESERVE
@@ -75,3 +108,4 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
     for what, number in sweep(has_time).items():
         observability.count("Swept", number, what=what)
         observability.logger.info("swept", what=what, number=number)
+    return None

@@ -64,6 +64,15 @@ def test_a_sweep_with_nothing_to_do_does_nothing(deployment: Deployment) -> None
     assert invoke("survey_tick") is None
 
 
+def test_recorded_resubmissions_and_redrives_find_nothing_to_do(deployment: Deployment) -> None:
+    assert json.loads(invoke("operations_resubmissions")["body"])["matched"] == 0
+    assert json.loads(invoke("operations_resubmissions_dry")["body"])["items"] == []
+    queues = json.loads(invoke("operations_queues")["body"])["items"]
+    assert {queue["deadLetters"] for queue in queues} == {0}
+    assert json.loads(invoke("operations_redrive")["body"])["moved"] == 0
+    assert invoke("sweeper_resubmission") == {"batchItemFailures": []}
+
+
 def test_every_event_belongs_to_a_step() -> None:
     steps = {folder.name for folder in (EVENTS.parent / "functions").iterdir() if folder.is_dir()}
     for event in EVENTS.glob("*.json"):

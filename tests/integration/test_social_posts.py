@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from switchboard import config, ledger, queues
+from switchboard import config, queues
 from switchboard.connectors import crm
 from switchboard.connectors.builtin_crm import BuiltinCrm, RecordRef
 from tests.support import factories, faults
@@ -225,10 +225,10 @@ def test_another_partner_neither_sees_nor_meets_a_post(deployment: Deployment) -
 def test_a_lost_message_is_found_by_the_sweeper(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "LOST_AFTER", timedelta(0))
     monkeypatch.setattr(queues, "offer", lambda entry: None)
     reply = deployment.call("POST", "/social/posts", factories.post())
     assert deployment.run_queues() == 0
+    deployment.pass_time(timedelta(minutes=3))
     deployment.sweep()
     assert deployment.run_queues() == 1
     assert state(deployment, reply.json["postId"])["status"] == "synced"

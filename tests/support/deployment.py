@@ -19,7 +19,18 @@ from typing import Any
 import boto3
 import pytest
 
-from switchboard import aws, breaker, clock, config, connectors, egress, partners, secrets, work
+from switchboard import (
+    aws,
+    breaker,
+    clock,
+    config,
+    connectors,
+    dead_letters,
+    egress,
+    partners,
+    secrets,
+    work,
+)
 from switchboard.api import Api, matches
 from switchboard.connectors import ocsio
 from switchboard.settings import store
@@ -43,6 +54,7 @@ QUEUES = {
     "SURVEY_RESPONSE_QUEUE_URL": "survey_work",
     "SURVEY_REMINDER_QUEUE_URL": "survey_work",
     "SURVEY_DUMP_QUEUE_URL": "survey_dump",
+    "RESUBMISSION_QUEUE_URL": "sweeper",
 }
 """Each work queue's variable, and the step that takes from it."""
 
@@ -50,7 +62,7 @@ STANDARD_QUEUES = frozenset(
     f"{name}_QUEUE_URL"
     for name in (
         *("PROVISIONING", "TRIGGER_FANOUT", "TRIGGER_DELIVERY", "RECORD_SYNC"),
-        *("SURVEY_EVENT", "SURVEY_DUMP"),
+        *("SURVEY_EVENT", "SURVEY_DUMP", "RESUBMISSION"),
     )
 )
 """The queues that are not FIFO."""
@@ -219,6 +231,19 @@ class Deployment:
                     QueueUrl=self.queue_urls[variable], ReceiptHandle=message["ReceiptHandle"]
                 )
 
+    def give_dead_letters(self, variable: str) -> str:
+        """Give a queue a dead-letter queue, as the template does; answers its URL."""
+        own = self.queue_urls[variable]
+        fifo: Any = {"FifoQueue": "true"} if own.endswith(".fifo") else {}
+        url = aws.sqs().create_queue(QueueName=f"dead_{_queue_name(variable)}", Attributes=fifo)["QueueUrl"]
+        arn = aws.sqs().get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
+        policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
+        aws.sqs().set_queue_attributes(QueueUrl=own, Attributes={"RedrivePolicy": policy})
+        dead_letters.forget()
+        return url
+
     def pass_time(self, span: timedelta) -> None:
         """Let so much time pass for everything that reads the clock: leases end, retries become due."""
         earlier = clock.now
@@ -285,6 +310,7 @@ def forget_everything() -> None:
     secrets.clear()
     partners.forget()
     breaker.forget()
+    dead_letters.forget()
     work.ledger.cache_clear()
     connectors.crm.cache_clear()
     ocsio.ocs.cache_clear()

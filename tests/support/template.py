@@ -590,14 +590,14 @@ def unused_queue_urls(template: Template) -> list[str]:
     for role, statement in role_statements(template):
         if "sqs:SendMessage" in _as_list(statement.get("Action", [])):
             for resource in _as_list(statement["Resource"]):
-                if (queue := target(resource)) in queues and queue is not None and queue not in dead:
+                if (queue := target(resource)) in queues and queue is not None:
                     granted.setdefault(role, set()).add(queue)
     for logical_id, function in resources(template, "AWS::Lambda::Function").items():
         variables = function.get("Environment", {}).get("Variables", {})
         known = {target(value) for name, value in variables.items() if name.endswith("_QUEUE_URL")}
         allowed = granted.get(target(function.get("Role")) or "", set())
         found += [f"{logical_id} may not send to {queue}" for queue in sorted(map(str, known - allowed))]
-        found += [f"{logical_id} is not told the URL of {queue}" for queue in sorted(allowed - known)]
+        found += [f"{logical_id} is not told the URL of {queue}" for queue in sorted(allowed - known - dead)]
     return found
 
 

@@ -114,6 +114,17 @@ class Lead:
     assigned_to: str | None = None
 
 
+@runtime_checkable
+class LeadReader(Protocol):
+    """A CRM that tells, without writing anything, what would become of a lead."""
+
+    def look_up_lead(self, lead: NewLead, *, key: str) -> tuple[str | None, str | None]:
+        """The lead that this `key` has created, and the customer whose it is or would be; None for none.
+
+        Raises VendorError `duplicate-lead` or `ambiguous-lead`, as `create_lead` does.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Campaign:
     """A campaign. `source_id` is what a lead names it by."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from switchboard.errors import SwitchboardError
+from switchboard.errors import FieldError, SwitchboardError
 from switchboard.ledger import Entry, entry_id
 from switchboard.models import ApiModel
 
@@ -72,6 +72,16 @@ class Member(ApiModel):
         return self.model_dump(
             mode="json", by_alias=True, exclude_none=True, exclude={"version", "modified_at"}
         )
+
+
+def faults(member: Member) -> tuple[FieldError, ...]:
+    """The rules that several fields make together."""
+    found = []
+    if member.version is None and member.modified_at is None:
+        found.append(FieldError("/version", "give version or modifiedAt, which say how new the member is"))
+    if member.phone is not None and not member.phone.startswith("+") and member.country is None:
+        found.append(FieldError("/phone", "a national number needs the country; or write it as E.164"))
+    return tuple(found)
 
 
 def is_member_number(text: str) -> bool:

@@ -90,6 +90,13 @@ def execute(
     return outcome
 
 
+def foresee(entry: Entry, *, ocs: OcsIo, settings: ChargingSettings, table: Table) -> str:
+    """What the entry's operation would do now, in a sentence; reads only. Raises what would refuse it."""
+    return _Execution(
+        Job.of(entry.payload), entry.ledger_id, dict(entry.result), ocs, settings, table
+    ).foresee()
+
+
 def not_sent(entry: Entry, result: Item) -> None:
     """Note that an attempt ended before anything was sent."""
     unsent = 0 if entry.attempts == 1 else int(result.get("unsent", 0))
@@ -144,6 +151,31 @@ class _Execution:
         if refused:
             return Outcome("data_error", code="remote-refused", detail="Not every balance was changed.")
         return Outcome("synced")
+
+    def foresee(self) -> str:
+        """What `run` would do."""
+        operation = self._operation
+        if self.result.get("sent") and self._shows():
+            return "find it done in the OCS already, and send nothing"
+        if self.result.get("sent") and not self._may_resend:
+            raise VendorError("outcome-unknown")
+        match operation.action:
+            case "state" if self._has_the_state():
+                return "leave it unchanged: it has this state already"
+            case "update":
+                self._check_changes()
+            case "swap-resource":
+                self._check_swap()
+        if operation.makes is None:
+            self._read(self.job.reference)
+            return f"call {operation.call}"
+        try:
+            self._read(self.job.subject, operation.makes)
+        except VendorError as error:
+            if error.code != "not-found":
+                raise
+            return f"create the {operation.makes} ({operation.call})"
+        raise VendorError("conflict", f"the external id {self.job.subject['externalId']} is taken.")
 
     # sending ------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import hashlib
 import hmac
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +129,17 @@ def user_fields(member: Member) -> dict[str, Any]:
         "custom_data": dict(member.attributes) or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def holds(held: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+    """Whether CrowdTwist's user has every field as it would be sent; a flag comes back as a boolean."""
+    return all(_as_text(held.get(name)) == _as_text(value) for name, value in fields.items())
+
+
+def _as_text(value: object) -> str | None:
+    if isinstance(value, bool):
+        value = int(value)
+    return None if value is None else str(value)
 
 
 def classify(response: "httpx.Response") -> VendorError | None:

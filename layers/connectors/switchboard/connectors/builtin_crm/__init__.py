@@ -215,6 +215,10 @@ class BuiltinCrm:
         """See `leads.create`: at most seven requests, unless others come in between."""
         return leads.create(self.records, lead, key=key)
 
+    def look_up_lead(self, lead: NewLead, *, key: str) -> tuple[str | None, str | None]:
+        """At most seven requests."""
+        return leads.look_up(self.records, lead, key=key)
+
     def create_campaign(self, campaign: Campaign, *, key: str) -> Campaign:
         """One request."""
         return campaigns.create(self._table, campaign, key=key)

@@ -45,6 +45,12 @@ def create(records: Records, lead: NewLead, *, key: str) -> Lead:
     raise VendorError("conflict", "Others keep changing this customer.")
 
 
+def look_up(records: Records, lead: NewLead, *, key: str) -> tuple[str | None, str | None]:
+    """The port's `look_up_lead`."""
+    own = _standing(records, lead, ids.derived("lea", key))
+    return (own.lead_id, own.customer_id) if own else (None, _match(records, lead))
+
+
 def _identities(lead: NewLead) -> Iterator[tuple[str, str]]:
     """What makes a lead the same as another one, in the order in which it is asked."""
     known = {"externalId": lead.external_id, "email": lead.email_key or lead.email, "phone": lead.phone}

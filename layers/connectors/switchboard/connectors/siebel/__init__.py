@@ -367,6 +367,10 @@ class Siebel:
         """See `leads.Leads`: about six requests."""
         return self._leads().create(lead, integration_id=ids.derived(_PREFIX, "lead", key))
 
+    def look_up_lead(self, lead: NewLead, *, key: str) -> tuple[str | None, str | None]:
+        """Up to four requests."""
+        return self._leads().look_up(lead, integration_id=ids.derived(_PREFIX, "lead", key))
+
     def find_campaigns(self, wanted: CampaignFilter, *, limit: int, cursor: str | None) -> CampaignPage:
         """See `campaigns.Campaigns`."""
         return Campaigns(self._rest, self._settings().campaigns).find(wanted, limit=limit, cursor=cursor)

@@ -51,6 +51,13 @@ class Leads:
             owner = (self.rest.get(self.settings.leads, row["Id"]) or row).get(names.owner)
         return Lead(row["Id"], contact_id, owner or None)
 
+    def look_up(self, lead: NewLead, *, integration_id: str) -> tuple[str | None, str | None]:
+        """The port's `look_up_lead`."""
+        row = self._standing(lead, integration_id)
+        if row is None:
+            return None, self._match(lead)
+        return row["Id"], row.get(self.settings.leads.fields.contact_id)
+
     def _standing(self, lead: NewLead, integration_id: str) -> Row | None:
         """The lead of this very key; raises `duplicate-lead` for another one of the same person."""
         leads = self.settings.leads
