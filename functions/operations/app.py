@@ -4,11 +4,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.operations import documents, ledger, partners, settings
+from functions.operations import audit, customers, documents, ledger, partners, settings
 from switchboard.api import Api
+from switchboard.audit import audited
 
 api = Api("operations")
-api.include(documents.api, ledger.api, settings.api, partners.api)
+api.include(documents.api, audited(ledger.api), audited(settings.api), audited(partners.api))
+api.include(audited(customers.api), audit.api)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

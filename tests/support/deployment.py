@@ -43,6 +43,7 @@ QUEUES = {
     "SURVEY_RESPONSE_QUEUE_URL": "survey_work",
     "SURVEY_REMINDER_QUEUE_URL": "survey_work",
     "SURVEY_DUMP_QUEUE_URL": "survey_dump",
+    "ERASURE_QUEUE_URL": "retention",
 }
 """Each work queue's variable, and the step that takes from it."""
 
@@ -50,7 +51,7 @@ STANDARD_QUEUES = frozenset(
     f"{name}_QUEUE_URL"
     for name in (
         *("PROVISIONING", "TRIGGER_FANOUT", "TRIGGER_DELIVERY", "RECORD_SYNC"),
-        *("SURVEY_EVENT", "SURVEY_DUMP"),
+        *("SURVEY_EVENT", "SURVEY_DUMP", "ERASURE"),
     )
 )
 """The queues that are not FIFO."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from switchboard import clock
+from switchboard.errors import SwitchboardError
 from switchboard.ledger.entries import Entry, Status, from_item, history_move
 from switchboard.ledger.keys import LOST_AFTER, Update, open_key, pk_of
 from switchboard.ledger.reading import Reading
@@ -14,7 +15,12 @@ class Decisions(Reading):
     """Moves of an entry as it was seen; each raises ConditionFailed when it has moved on since."""
 
     def reopen(self, entry: Entry, *, correlation_id: str, reason: str) -> Entry:
-        """Make a failed or unfinished entry pending again; raises ConditionFailed when it has moved on."""
+        """Make a failed or unfinished entry pending again; raises ConditionFailed when it has moved on.
+
+        Raises SwitchboardError `payload-pruned` when there is nothing left to do it with.
+        """
+        if entry.payload_hash is not None:
+            raise SwitchboardError("payload-pruned")
         update = Update(
             status="pending",
             attempts=0,

@@ -43,6 +43,7 @@ class Entry:
         detail: the vendor's words, redacted.
         due_at: when the sweeper looks after it, RFC 3339; None when it is done.
         taken_over: the worker that held it before died without recording, so what it sent is not known.
+        payload_hash: SHA-256 of the payload that is no longer kept; None while it is.
         history: the moves that are still in the entry, oldest first.
     """
 
@@ -67,6 +68,7 @@ class Entry:
     due_at: str | None = None
     lease_token: str | None = None
     taken_over: bool = False
+    payload_hash: str | None = None
     history: list[Item] = field(default_factory=list)
 
     @property
@@ -124,5 +126,6 @@ def from_item(item: Item) -> Entry:
         due_at=item.get("dueAt"),
         lease_token=item.get("leaseToken"),
         taken_over=bool(item.get("deadLease")),
+        payload_hash=item.get("payloadHash"),
         history=item.get("history", []),
     )
