@@ -110,7 +110,7 @@ def _copy_lines(version: Version, person: Person, left: IO[bytes]) -> int:
     rows = 0
     with (
         _open(version) as held,
-        gzip.GzipFile(fileobj=held) as lines,
+        gzip.GzipFile(fileobj=held, mode="rb") as lines,
         gzip.GzipFile(fileobj=left, mode="wb", mtime=0) as copy,
     ):
         for line in lines:
