@@ -13,7 +13,7 @@ import httpx
 from tools import demos, stack
 from tools.errors import ToolError
 
-ORDER = ("social", "leads", "members", "triggers", "surveys", "charging")
+ORDER = ("social", "leads", "members", "triggers", "surveys", "charging", "timeline")
 
 
 def main() -> int:

@@ -114,11 +114,14 @@ def accept(call: Call, key: str, wanted: Job, group: str, lease: timedelta | Non
         "payload": wanted.payload(),
         "group": group,
         "correlation_id": call.correlation_id,
+        "customer_id": customer_of(group),
     }
     found = work.ledger().accept(**arguments, lease=lease)
     entry = found.entry
     if found.is_new:
         return entry, lease is not None
+    if entry.payload_hash is not None:
+        raise SwitchboardError("payload-pruned", "The key was used for an operation that is no longer kept.")
     if not same_work(entry.payload, wanted.payload()):
         # What the OCS has refused leaves the key free; anything else may have had its effect.
         if entry.status != "data_error":
@@ -269,7 +272,7 @@ def operation_state(entry: Entry) -> models.OperationState:
     return models.OperationState.model_validate(
         {
             "operationId": entry.ledger_id,
-            "operation": entry.payload["operation"],
+            "operation": entry.payload.get("operation", "erased"),
             "status": entry.status,
             "externalId": result.get("externalId"),
             "refId": result.get("refId"),

@@ -63,6 +63,7 @@ def _accept(job: Job, group: str, event: CrmEvent) -> None:
         payload=job.payload(),
         group=group,
         correlation_id=event.event_id,
+        customer_id=event.account_id,
     )
     if accepted.entry.status == "pending":
         Turns(ledger).take(group, accepted.entry.ledger_id)

@@ -30,6 +30,7 @@ from switchboard.members import (
     view_of,
 )
 from switchboard.secrets import connector_secret
+from switchboard.tombstones import Tombstones
 
 api = Api("members")
 
@@ -70,6 +71,8 @@ def put_member(call: Call, member_number: str, body: Member) -> Answer:
         raise SwitchboardError("invalid", fields=(field,))
     if fields := faults(body):
         raise SwitchboardError("invalid", fields=fields)
+    if _is_erased(member_number):
+        raise SwitchboardError("erased")
     accepted = _accept_for(call, member_number, body)
     state = state_of(accepted.entry, [])
     location = {"Location": f"{call.path}/sync"}
@@ -130,7 +133,7 @@ def take_push(call: Call, token: str) -> Answer:
         raise SwitchboardError("not-found")
     body = parse_body(PushBody, call.raw_body, call.headers)
     push = logic.push(body.model_dump(exclude_unset=True), clock.now())
-    if push is None:
+    if push is None or _is_erased(push.number):
         return Answer(200, PushAnswer(status="ignored"))
     accepted = work.ledger().accept(
         partner_id=partners.ADMIN,  # CrowdTwist is nobody's partner
@@ -145,6 +148,10 @@ def take_push(call: Call, token: str) -> Answer:
         observability.count("Accepted", flow=PUSH_FLOW)
         queues.offer(accepted.entry)
     return Answer(200, PushAnswer(status="accepted"))
+
+
+def _is_erased(number: str) -> bool:
+    return Tombstones(work.ledger().table).erased_at("member", number) is not None
 
 
 def _hook_token() -> str | None:

@@ -14,14 +14,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.member_sync import logic
 from functions.member_sync.logic import Finding
-from switchboard import observability, work
+from switchboard import customers, observability, work
 from switchboard.connectors import crm, loyalty
 from switchboard.connectors.crowdtwist import User, holds, user_fields
 from switchboard.crm import MemberPush, MemberSync
 from switchboard.dynamo import Item
 from switchboard.errors import AnswerLost, SwitchboardError
 from switchboard.ledger import Entry
-from switchboard.members import PUSH_FLOW, CtSyncStatus, Member
+from switchboard.members import PUSH_FLOW, CtSyncStatus, Member, member_ledger_id
 from switchboard.work import Outcome
 
 _TIME_TO_WORK = timedelta(seconds=20)
@@ -56,7 +56,8 @@ def do(entry: Entry, result: Item) -> Outcome:
     result["untold"] = finding.as_item(logic.occasion(entry))
     _tell_crm(entry, member, result)
     del result["untold"]
-    return Outcome(finding.status, code=finding.code, detail=finding.detail)
+    customer_id = entry.customer_id or customers.by_email(member.email)
+    return Outcome(finding.status, customer_id, finding.code, finding.detail)
 
 
 def _bring_into_step(entry: Entry, member: Member, result: Item) -> Finding:
@@ -120,7 +121,8 @@ def _write_push(entry: Entry) -> Outcome:
     said = entry.payload
     push = MemberPush(said["at"], said.get("profile"), said.get("segment"), said.get("entered", False))
     crm().write_member_push(said["memberNumber"], push)
-    return Outcome("synced")
+    member = work.ledger().get(member_ledger_id(said["memberNumber"]))
+    return Outcome("synced", customer_id=member.customer_id if member else None)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:

@@ -4,12 +4,23 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.operations import documents, ledger, partners, queues, resubmissions, settings
+from functions.operations import (
+    audit,
+    customers,
+    documents,
+    ledger,
+    partners,
+    queues,
+    resubmissions,
+    settings,
+)
 from switchboard.api import Api
+from switchboard.audit import audited
 
 api = Api("operations")
-# Before the ledger, whose /ledger/{ledgerId} would take its paths.
-api.include(documents.api, resubmissions.api, ledger.api, queues.api, settings.api, partners.api)
+# The resubmissions come before the ledger, whose /ledger/{ledgerId} would take their paths.
+api.include(documents.api, audited(resubmissions.api), audited(ledger.api), audited(queues.api))
+api.include(audited(settings.api), audited(partners.api), audited(customers.api), audit.api)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def enter(body: dict[str, Any]) -> str:
         group=event.account_id or "",
         correlation_id=event.event_id,
         version=round(clock.now().timestamp() * 1000),
+        customer_id=event.account_id,
     )
     return accepted.entry.ledger_id
 

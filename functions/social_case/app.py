@@ -64,6 +64,8 @@ def _ancestors(entry: Entry, post: Post) -> list[Entry]:
         ancestor = work.ledger().get(entry_id(entry.partner_id, FLOW, entity))
         if ancestor is None or ancestor.ledger_id in {entry.ledger_id, *(one.ledger_id for one in found)}:
             break
+        if "uniqueId" not in ancestor.payload:
+            break  # its author was erased: for us the thread begins behind it
         found.append(ancestor)
         wanted = logic.next_ancestor(ancestor)
     return found

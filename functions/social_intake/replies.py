@@ -23,6 +23,8 @@ def accept_reply(call: Call, post_id: str, body: Reply) -> Answer:
     post = _post(call, post_id)
     if post.status in ("filtered", "discarded"):
         raise SwitchboardError("conflict", f"The post is {post.status}: there is no case to answer in.")
+    if "uniqueId" not in post.payload:
+        raise SwitchboardError("erased")
     accepted = work.ledger().accept(
         partner_id=post.partner_id,
         flow=FLOW,
@@ -30,6 +32,7 @@ def accept_reply(call: Call, post_id: str, body: Reply) -> Answer:
         payload=body.model_dump(by_alias=True) | {"postId": post_id},
         group=post_id,
         correlation_id=call.correlation_id,
+        customer_id=post.customer_id,
     )
     entry = accepted.entry
     replies.note(post_id, entry.ledger_id, entry.created_at)
@@ -53,8 +56,8 @@ def _state(entry: Entry) -> ReplyState:
     return ReplyState(
         reply_id=entry.ledger_id,
         status="sent" if entry.status == "synced" else entry.status,
-        body=entry.payload["body"],
-        agent_id=entry.payload["agentId"],
+        body=entry.payload.get("body"),
+        agent_id=entry.payload.get("agentId"),
         sent_at=entry.result.get("sentAt"),
         case_id=entry.result.get("caseId"),
         code=entry.code,

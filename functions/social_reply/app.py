@@ -40,7 +40,9 @@ def do(entry: Entry, result: Item) -> Outcome:
 
 def _send(entry: Entry, post: Entry) -> None:
     how = store.current("social", SocialSettings).engagement
-    message_id = post.payload["uniqueId"]
+    message_id = post.payload.get("uniqueId")
+    if message_id is None:
+        raise SwitchboardError("payload-pruned", "The author of the post was erased.")
     # Whoever had this before may have sent it and died, or lost the answer.
     had_before = entry.attempts > 1 or len(entry.history) > 1
     if had_before and sem().has_reply(message_id, entry.ledger_id, how=how):

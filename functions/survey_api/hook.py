@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import RootModel
 
-from switchboard import observability, queues
+from switchboard import observability, queues, work
 from switchboard.api import Answer, Api, Call, parse_body
 from switchboard.errors import FieldError, SwitchboardError
 from switchboard.models import ApiModel
 from switchboard.secrets import connector_secret
 from switchboard.surveys import RESPONSE, responses
+from switchboard.tombstones import Tombstones
 
 api = Api("surveys")
 
@@ -38,6 +39,8 @@ def response_came(call: Call, token: str) -> Answer:
     if not isinstance(item, dict):
         raise SwitchboardError("invalid", fields=(FieldError("/response", "a response item"),))
     responses.ids_of(item)
+    if Tombstones(work.ledger().table).names_response(item):
+        return Answer(200, Received())
     accepted = responses.enter(item, correlation_id=call.correlation_id)
     if accepted.is_new:
         observability.count("Accepted", flow=RESPONSE)

@@ -80,6 +80,8 @@ def _issue(call: Call, entry: Entry, ask: issue.AskVendor | None = None) -> Invi
 
     done = work.perform_now(entry, do, lease=_lease(call), repeated=False)
     kept = invitations().get(entry.ledger_id)
+    if kept is None and done.payload_hash is not None:
+        raise SwitchboardError("erased")
     if kept is None:
         raise SwitchboardError(done.code or "internal", done.detail or "")
     return kept

@@ -24,6 +24,7 @@ from switchboard.settings.surveys import Survey
 from switchboard.surveys import responses
 from switchboard.surveys.dumps import dumps
 from switchboard.surveys.issue import survey_settings
+from switchboard.tombstones import Tombstones, covers
 from switchboard.work import Outcome
 
 _RESERVE = timedelta(seconds=75)
@@ -44,6 +45,7 @@ class Slice:
         self.result = result
         self.survey_id: str = entry.payload["surveyId"]
         self.survey: Survey = survey_settings(self.survey_id)
+        self.erased = Tombstones(work.ledger().table).all()
         self.moved = False
         self._context = context
 
@@ -95,6 +97,9 @@ class Slice:
         base = self.result["base"]
         earlier = logic.unpack(files.get(base)) if base else {}
         now: set[int] = set()
+        for number, digest in self.result.get("withheld", ()):
+            earlier[int(number)] = int(digest)
+            now.add(int(number))
         for content in files.read_ahead(self.parts):
             for line in files.lines_of(content):
                 number = logic.number_of(json.loads(line), line)
@@ -129,7 +134,11 @@ class Slice:
         for item, raw in page.items:
             number, digest = logic.number_of(item, raw), logic.digest_of(raw)
             if number not in now and earlier.get(number) != digest:
-                fresh.append((item, raw))
+                if covers(self.erased, item):
+                    # Counted as given, or the survey's count and ours would differ for ever.
+                    self.result.setdefault("withheld", []).append([number, digest])
+                else:
+                    fresh.append((item, raw))
                 now.add(number)
                 earlier[number] = digest
         result = self.result

@@ -42,6 +42,7 @@ def _enter(event: CrmEvent, survey_id: str, number: int, rule: Rule) -> None:
         },
         group=event.account_id or event.event_id,
         correlation_id=event.event_id,
+        customer_id=event.account_id,
     )
     if accepted.is_new:
         queues.offer(accepted.entry)

@@ -144,5 +144,5 @@ def _enter(claimed: Delivery, made: Attempt) -> None:
             "eventId": event.event_id,
             "errorClass": made.error_class,
         },
-        customer_id=event.account_id if event.origin == "builtin" else None,
+        customer_id=event.account_id,
     )

@@ -29,7 +29,7 @@ def test_a_recorded_post_is_accepted(deployment: Deployment, name: str) -> None:
     assert answer["multiValueHeaders"]["x-correlation-id"] == [f"recorded-{name}"]
 
 
-@pytest.mark.parametrize("name", ["social_case", "survey_work", "survey_dump"])
+@pytest.mark.parametrize("name", ["social_case", "survey_work", "survey_dump", "retention"])
 def test_a_message_whose_entry_is_gone_is_taken_off_the_queue(deployment: Deployment, name: str) -> None:
     assert invoke(name) == {"batchItemFailures": []}
 
@@ -59,9 +59,21 @@ def test_the_health_is_told(deployment: Deployment) -> None:
     assert json.loads(invoke("operations_health")["body"])["status"] == "ok"
 
 
+@pytest.mark.parametrize("name", ["timeline", "erase"])
+def test_a_customer_whom_nobody_knows_is_not_found(deployment: Deployment, name: str) -> None:
+    assert invoke(f"operations_{name}")["statusCode"] == 404
+
+
+def test_the_acts_of_operators_are_listed(deployment: Deployment) -> None:
+    invoke("operations_erase")
+    [act] = json.loads(invoke("operations_audit")["body"])["items"]
+    assert (act["outcome"], act["code"]) == ("refused", "not-found")
+
+
 def test_a_sweep_with_nothing_to_do_does_nothing(deployment: Deployment) -> None:
     assert invoke("sweeper") is None
     assert invoke("survey_tick") is None
+    assert invoke("retention_prune") is None
 
 
 def test_recorded_resubmissions_and_redrives_find_nothing_to_do(deployment: Deployment) -> None:

@@ -55,6 +55,7 @@ QUEUES = {
     "SURVEY_REMINDER_QUEUE_URL": "survey_work",
     "SURVEY_DUMP_QUEUE_URL": "survey_dump",
     "RESUBMISSION_QUEUE_URL": "sweeper",
+    "ERASURE_QUEUE_URL": "retention",
 }
 """Each work queue's variable, and the step that takes from it."""
 
@@ -62,7 +63,7 @@ STANDARD_QUEUES = frozenset(
     f"{name}_QUEUE_URL"
     for name in (
         *("PROVISIONING", "TRIGGER_FANOUT", "TRIGGER_DELIVERY", "RECORD_SYNC"),
-        *("SURVEY_EVENT", "SURVEY_DUMP", "RESUBMISSION"),
+        *("SURVEY_EVENT", "SURVEY_DUMP", "RESUBMISSION", "ERASURE"),
     )
 )
 """The queues that are not FIFO."""

@@ -158,7 +158,7 @@ def _invitation(entry: Entry) -> Editable:
 
 
 def _operation(entry: Entry) -> Editable:
-    from switchboard.charging.execution import Job
+    from switchboard.charging.jobs import Job
     from switchboard.charging.owners import Owners
 
     job = Job.of(entry.payload)

@@ -45,6 +45,7 @@ QUEUES = {
     "survey_event": "SURVEY_EVENT",
     "survey_dump": "SURVEY_DUMP",
     "resubmission": "RESUBMISSION",
+    "erasure": "ERASURE",
 }
 """Each work queue's name in the API, and the variable (`<…>_QUEUE_URL`) of its URL."""
 

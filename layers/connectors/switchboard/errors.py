@@ -249,6 +249,21 @@ _register(
         "Settle in the CRM which customer it is, then send the lead again or resubmit its entry.",
     ),
     ErrorCode("record-deleted", "data", 404, "The record was deleted in the CRM", "Discard the entry."),
+    # People, and what is kept of them.
+    ErrorCode(
+        "payload-pruned",
+        "conflict",
+        409,
+        "What the work was about is no longer kept",
+        "Send the work again from its source: its data was removed when its time was over.",
+    ),
+    ErrorCode(
+        "erased",
+        "conflict",
+        409,
+        "The person was erased",
+        "Delete the person in the system that sent this. Who comes back gets a new number there.",
+    ),
     # Ourselves.
     ErrorCode(
         "not-configured",

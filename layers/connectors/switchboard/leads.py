@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from switchboard import work
+from switchboard import customers, work
 from switchboard.connectors import crm
 from switchboard.countries import Country
 from switchboard.crm import NewLead, SocialProfile
@@ -136,12 +136,15 @@ def authors(partner_id: str, posts: list[PostRef]) -> tuple[SocialProfile, ...]:
     for number, ref in enumerate(posts):
         entity = social.post_entity(ref.community, ref.unique_id)
         entry = work.ledger().get(entry_id(partner_id, social.FLOW, entity))
-        if entry is None:
+        if entry is None or "authorId" not in entry.payload:
             detail = "no such post was pushed"
             raise SwitchboardError("invalid", fields=(FieldError(f"/posts/{number}/uniqueId", detail),))
         post = entry.payload
         profile = SocialProfile(
-            post["community"], post["authorId"], post["authorName"], post.get("authorHandle")
+            post["community"],
+            post["authorId"],
+            post.get("authorName", post["authorId"]),  # the name of an old post is no longer kept
+            post.get("authorHandle"),
         )
         found.setdefault((profile.community.casefold(), profile.author_id), profile)
     return tuple(found.values())
@@ -159,7 +162,8 @@ def create(entry: Entry, request: LeadRequest, result: Item, *, source: str) -> 
         result.update(error.extra if error.code in ("duplicate-lead", "ambiguous-lead") else {})
         if error.code == "duplicate-lead":
             # Nobody has to do anything about it, so it is no failure of the work.
-            return Outcome("unchanged", code=error.code, detail=error.detail)
+            customer_id = customers.by_email(request.email)
+            return Outcome("unchanged", customer_id, error.code, error.detail)
         raise
     result.update(leadId=lead.lead_id, customerId=lead.customer_id, assignedTo=lead.assigned_to)
     return Outcome("synced", customer_id=lead.customer_id)

@@ -21,13 +21,14 @@ class Reply(ApiModel):
 class ReplyState(ApiModel):
     """Where an answer stands: the ledger's states, and `sent` once it is posted and noted on the case.
 
-    `sentAt` stands as soon as it is posted, also while the note on the case is still to be made.
+    `sentAt` stands as soon as it is posted, also while the note on the case is still to be made. `body` is
+    null when it is no longer kept.
     """
 
     reply_id: str
     status: str
-    body: str
-    agent_id: str
+    body: str | None = None
+    agent_id: str | None = None
     sent_at: str | None = None
     case_id: str | None = None
     code: str | None = None

@@ -15,6 +15,6 @@ of what the resolver's own validation does, and a body that is not UTF-8 is a 40
 
 from switchboard.api.application import PROBLEM, Api
 from switchboard.api.requests import parse_body, problem_fields
-from switchboard.api.routes import Answer, Call, Route, matches
+from switchboard.api.routes import Answer, Call, Handler, Route, matches
 
-__all__ = ["PROBLEM", "Answer", "Api", "Call", "Route", "matches", "parse_body", "problem_fields"]
+__all__ = ["PROBLEM", "Answer", "Api", "Call", "Handler", "Route", "matches", "parse_body", "problem_fields"]

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from switchboard import clock
+from switchboard.errors import SwitchboardError
 from switchboard.ledger.entries import Entry, Status, as_text, from_item, history_move
 from switchboard.ledger.keys import LOST_AFTER, Update, open_key, pk_of
 from switchboard.ledger.reading import Reading
@@ -26,8 +27,11 @@ class Decisions(Reading):
         """Make an entry pending again; raises ConditionFailed when it has moved on.
 
         With a `payload`, that is done from now on, and the first one stays in the entry as it was accepted.
-        `facts` go into the history: who has asked, in which run.
+        `facts` go into the history: who has asked, in which run. Raises SwitchboardError `payload-pruned`
+        when there is nothing left to do it with.
         """
+        if entry.payload_hash is not None:
+            raise SwitchboardError("payload-pruned")
         update = Update(
             status="pending",
             attempts=0,

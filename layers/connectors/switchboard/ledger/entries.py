@@ -47,6 +47,7 @@ class Entry:
         detail: the vendor's words, redacted.
         due_at: when the sweeper looks after it, RFC 3339; None when it is done.
         taken_over: the worker that held it before died without recording, so what it sent is not known.
+        payload_hash: SHA-256 of the payload that is no longer kept; None while it is.
         history: the moves that are still in the entry, oldest first.
     """
 
@@ -72,6 +73,7 @@ class Entry:
     lease_token: str | None = None
     taken_over: bool = False
     original: dict[str, Any] | None = None
+    payload_hash: str | None = None
     history: list[Item] = field(default_factory=list)
 
     @property
@@ -141,5 +143,6 @@ def from_item(item: Item) -> Entry:
         lease_token=item.get("leaseToken"),
         taken_over=bool(item.get("deadLease")),
         original=json.loads(item["originalPayload"]) if item.get("originalPayload") else None,
+        payload_hash=item.get("payloadHash"),
         history=item.get("history", []),
     )

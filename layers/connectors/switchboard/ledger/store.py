@@ -88,7 +88,7 @@ class Ledger(Decisions):
             .set_once("createdAt", stamp)
             .append_history(history_move(status, correlation_id, version=version, code=code))
             .next_revision()
-            .remove("detail", "originalPayload")
+            .remove("detail", "originalPayload", "payloadHash")
         )
         owned = {
             "partnerId": partner_id,

@@ -11,6 +11,7 @@ def areas() -> dict[str, type[ApiModel]]:
     from switchboard.settings.charging import ChargingSettings
     from switchboard.settings.leads import LeadSettings
     from switchboard.settings.members import MemberSettings
+    from switchboard.settings.retention import RetentionSettings
     from switchboard.settings.siebel import SiebelSettings
     from switchboard.settings.social import SocialSettings
     from switchboard.settings.surveys import SurveysSettings
@@ -24,4 +25,5 @@ def areas() -> dict[str, type[ApiModel]]:
         "charging": ChargingSettings,
         "triggers": TriggersSettings,
         "surveys": SurveysSettings,
+        "retention": RetentionSettings,
     }

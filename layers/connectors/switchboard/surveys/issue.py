@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from switchboard import clock, work
+from switchboard import clock, customers, work
 from switchboard.connectors import crm, survey_vendor
 from switchboard.connectors.questionpro import Contact
 from switchboard.crm import SurveyKeeper
@@ -50,6 +50,7 @@ def accept(
         "payload": payload,
         "group": person(request.email),
         "correlation_id": correlation_id,
+        "customer_id": request.customer_id,
     }
     entry = work.ledger().accept(**facts).entry
     if entry.status in FAILED:
@@ -89,7 +90,7 @@ def do(entry: Entry, result: Item, *, ask: AskVendor | None = None) -> Outcome:
     result.update(surveyId=survey_id, invitationId=kept.invitation_id, surveyUrl=kept.survey_url)
     if kept.on_record and kept.customer_id:
         note_on_record(kept)
-    return Outcome("synced", customer_id=kept.customer_id)
+    return Outcome("synced", customer_id=kept.customer_id or customers.by_email(kept.email))
 
 
 def _make(entry: Entry, survey_id: str, request: NewInvitation, ask: AskVendor | None) -> Invitation:

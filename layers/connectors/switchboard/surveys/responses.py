@@ -97,7 +97,7 @@ def enter(
         version=1 if is_partial(item) else 2,
         status=status,
         customer_id=customer_id,
-        result=result,
+        result=result or {"surveyId": survey_id, "responseId": response_id},
     )
 
 

@@ -151,7 +151,11 @@ class Deliveries:
         found = delivery_id(trigger.trigger_id, event)
         pk, sk = _key(found)
         now = clock.timestamp()
-        return {
+        # Its place in the index `Customer`. These never change, so that an attempt does not write there.
+        place: Item = {}
+        if event.account_id:
+            place = {"customerId": event.account_id, "recentAt": f"{now}#{found}"}
+        return place | {
             "pk": pk,
             "sk": sk,
             "deliveryId": found,

@@ -1,0 +1,64 @@
+"""A customer's timeline on the deployed stack, the person's erasure, and the audit trail of it."""
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from tests.support import factories
+
+
+def settled(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
+    deadline = time.monotonic() + 90
+    while not wanted(found := look()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"still {found}")
+        time.sleep(0.3)
+    return found
+
+
+def test_what_happened_is_told_and_a_person_is_erased(
+    api: httpx.Client, partner: Callable[..., httpx.Client]
+) -> None:
+    mark = uuid.uuid4().hex[:10]
+    email, survey = f"{mark}@example.com", str(uuid.uuid4().int % 10**9)
+    leads = partner("leads:write", "ledger:read")
+    lead = leads.post("leads", json=factories.lead(email=email, lastName=f"Name{mark}"))
+    assert lead.status_code == 201, lead.text
+    path = f"customers/{lead.json()['customerId']}"
+    number = f"e2e-{mark}"
+    assert api.put(f"members/{number}", json=factories.member(email=email)).status_code == 202
+    invitation = factories.invitation(email=email, lastName=f"Name{mark}")
+    invited = api.post(f"surveys/{survey}/invitations", json=invitation, headers={"Idempotency-Key": mark})
+    assert invited.status_code == 201, invited.text
+
+    def flows() -> set[str]:
+        items = api.get(f"{path}/timeline", params={"limit": 100}).json()["items"]
+        return {item["flow"] for item in items}
+
+    settled(flows, lambda found: found >= {"lead", "member", "survey_invitation"})
+    own = leads.get(f"{path}/timeline").json()["items"]
+    assert [item["flow"] for item in own] == ["lead"]
+    assert leads.delete(path, params={"erase": "true"}).status_code == 403
+    assert api.delete(path).status_code == 422
+
+    asked = api.delete(path, params={"erase": "true"})
+    assert asked.status_code == 202, asked.text
+    done = settled(lambda: api.get(f"{path}/erasure").json(), lambda found: found["status"] != "running")
+    assert done["status"] == "done", done
+    assert api.delete(path, params={"erase": "true"}).status_code == 200
+    assert api.get(f"crm/{path}").status_code == 404
+    assert api.get("crm/customers", params={"email": email}).json()["items"] == []
+    assert api.get(f"members/{number}").status_code == 404
+    replay = api.post(f"surveys/{survey}/invitations", json=invitation, headers={"Idempotency-Key": mark})
+    assert replay.status_code == 410
+    ledger = api.get("ledger", params={"limit": 100}).text
+    assert email not in ledger
+    [act] = [
+        act
+        for act in api.get("audit", params={"action": "customer.erased", "limit": 100}).json()["items"]
+        if act["target"]["customerId"] == lead.json()["customerId"]
+    ]
+    assert (act["by"], act["outcome"]) == ("admin", "done")
