@@ -19,6 +19,7 @@ from switchboard.models import ApiModel, PageOf, PageQuery, QueryModel
 api = Api("customers")
 
 _EXAMINED = 1000
+_IDS_ONLY = frozenset({erasures.FLOW, timeline.DELIVERY, "survey_trigger", "record_sync"})
 
 
 class EraseQuery(QueryModel):
@@ -86,8 +87,8 @@ def erase_customer(call: Call, customer_id: str, query: EraseQuery) -> Answer:
         raise SwitchboardError("invalid", "Erasing cannot be undone: say ?erase=true.", fields=(field,))
     customer_id = unquote(customer_id)
     before = erasures.find(customer_id)
-    again = _is_in_crm(customer_id) or _has_come_since(customer_id, before.updated_at if before else "")
-    if customer_id == UNLINKED or (before is None and not again):
+    again = _has_come_since(customer_id, before.updated_at if before else "")
+    if customer_id == UNLINKED or not (before or again or _is_in_crm(customer_id)):
         raise _unknown()
     entry = erasures.start(
         customer_id, by=call.caller.partner_id, correlation_id=call.correlation_id, again=again
@@ -141,10 +142,11 @@ def _is_in_crm(customer_id: str) -> bool:
 
 
 def _has_come_since(customer_id: str, moment: str) -> bool:
-    """Whether there is work of this customer that came in after that time."""
+    """Whether there is work of this customer that came in after that time, and may hold personal data."""
     rows = timeline.rows(customer_id, whose=None, before="~")
     return any(
-        row.get("flow") != erasures.FLOW and row["createdAt"] > moment for row in islice(rows, _EXAMINED)
+        "ledgerId" in row and row["flow"] not in _IDS_ONLY and row["createdAt"] > moment
+        for row in islice(rows, _EXAMINED)
     )
 
 

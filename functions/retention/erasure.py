@@ -106,7 +106,6 @@ class Erasure:
             if "payload" in item:
                 self.person.learn(item, payload_of(item))
         self._set_up_tombstones()
-        self.result.setdefault("marked", clock.timestamp())
 
     def _set_up_tombstones(self) -> None:
         stones = Tombstones(self.table)
@@ -170,7 +169,8 @@ class Erasure:
             self._pause(page.next_key)
 
     def _files(self) -> None:
-        if dumps.running(str(self.result["marked"])):
+        # A dump that begins from now on reads the tombstones first.
+        if dumps.running(self.result.setdefault("marked", clock.timestamp())):
             self._wait("files", "A dump is running that may have his rows.")
         last: str | None = self.result.get("position")
         for version in dumps.versions(last):

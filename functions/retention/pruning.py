@@ -16,7 +16,7 @@ from datetime import timedelta
 from functions.retention import redacted
 from functions.retention.person import payload_of
 from switchboard import clock
-from switchboard.dynamo import ConditionFailed, Item, Table
+from switchboard.dynamo import ConditionFailed, Item, Page, Table
 from switchboard.ledger import SHARDS, UNFINISHED
 from switchboard.ledger.keys import everyone_key
 
@@ -74,39 +74,28 @@ class Pruning:
 
     def _onwards(self, shard: int, counts: Counter[str]) -> None:
         cursor = self.table.get("PRUNE", f"CURSOR#{shard}")
-        at = cursor["at"] if cursor else clock.timestamp(-HORIZON)
+        at, until = cursor["at"] if cursor else clock.timestamp(-HORIZON), self._cutoff
         month = at[:7]
-        while month <= self._cutoff[:7]:
-            start: Item | None = None
-            while True:
-                if not self.has_time():
-                    return
-                page = (
-                    self.table.query(
-                        "everyoneKey = :key AND recentAt BETWEEN :at AND :cutoff",
-                        {":key": everyone_key(month, shard), ":at": at, ":cutoff": self._cutoff},
-                        index="Everyone",
-                        limit=_PAGE,
-                        start=start,
-                    )
-                    if at < self._cutoff
-                    else None
-                )
-                if page is None:
-                    break
-                for row in page.items:
-                    counts[self._look_at(row, shard)] += 1
-                if page.items:
-                    at = page.items[-1]["recentAt"]
-                    self._move_cursor(shard, at)
-                start = page.next_key
-                if start is None:
-                    break
-            month = _month_after(month)
+        while month <= until[:7]:
+            page = self._page(month, shard, at, until) if at < until and self.has_time() else None
+            if page is None:
+                return
+            for row in page.items:
+                counts[self._look_at(row, shard)] += 1
+            if page.items:
+                # `~` sorts behind every id: the entry itself is not looked at twice.
+                at = f"{page.items[-1]['recentAt']}~"
+                self.table.put({"pk": "PRUNE", "sk": f"CURSOR#{shard}", "at": at})
+            if page.next_key is None:
+                month = _month_after(month)
 
-    def _move_cursor(self, shard: int, at: str) -> None:
-        # `~` sorts behind every id: the entry itself is not looked at twice.
-        self.table.put({"pk": "PRUNE", "sk": f"CURSOR#{shard}", "at": f"{at}~"})
+    def _page(self, month: str, shard: int, at: str, until: str) -> Page:
+        return self.table.query(
+            "everyoneKey = :key AND recentAt BETWEEN :at AND :until",
+            {":key": everyone_key(month, shard), ":at": at, ":until": until},
+            index="Everyone",
+            limit=_PAGE,
+        )
 
     def _look_at(self, row: Item, shard: int) -> str:
         """Prune an entry, or say when to look again; `row` may be what the index has of it."""

@@ -36,9 +36,11 @@ def payload_hash(item: Mapping[str, Any]) -> str | None:
     return hashlib.sha256(str(text).encode()).hexdigest() if text else None
 
 
-def entry(item: Mapping[str, Any]) -> Item:
+def entry(item: Mapping[str, Any], customer_id: str) -> Item:
     """A ledger entry. What was unfinished, or had failed, is discarded: nothing is left to do it with."""
     left: Item = {name: item[name] for name in _SKELETON if name in item}
+    if left.get("customerId") != customer_id:
+        left.pop("customerId", None)  # the OCS's own id of a customer may be an e-mail address
     ends = item["status"] in (*UNFINISHED, *FAILED)
     moves = history(item.get("history", []))
     if ends:

@@ -10,7 +10,7 @@ from switchboard.crm_events import CrmEvent
 from switchboard.dynamo import ConditionFailed, Item, Table
 
 _IDS_ONLY = (
-    *("AUDIT#", "ERASED", "LANE#", "TURN#", "LOCK#", "REPLIES#", "SURVEY_DUMPS#", "TOLD#", "OCS#", "PRUNE"),
+    *("AUDIT#", "ERASED", "LANE#", "LOCK#", "REPLIES#", "SURVEY_DUMPS#", "TOLD#", "PRUNE"),
     *("SIEBEL_PROFILE#", "BREAKER", "META_", "RESUBMISSION#"),
 )
 """Partitions that hold ids, digests and times alone."""
@@ -48,6 +48,10 @@ class Eraser:
                 self._delete(item, "waits")
         elif pk.startswith("TRIGGER#") and "event" in item:
             self._delivery(item)
+        elif pk.startswith(("OCS#", "TURN#")):
+            # An external id in the key may be a phone number.
+            if self.person.is_in((pk, item.get("group", ""))):
+                self._delete(item, "charging notes")
         elif not pk.startswith(_IDS_ONLY) and self.person.is_in(item):
             self.counts["left"] += 1
             observability.logger.error("an item that nobody knows names an erased person", kind=pk[:12])
@@ -68,7 +72,9 @@ class Eraser:
         try:
             # What a worker that lost its lease still records finds neither its token nor its revision.
             self.table.put(
-                redacted.entry(item), condition="revision = :seen", values={":seen": item["revision"]}
+                redacted.entry(item, self.person.customer_id),
+                condition="revision = :seen",
+                values={":seen": item["revision"]},
             )
         except ConditionFailed as moved_on:
             if moved_on.item is not None:
