@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import RootModel
 
-from switchboard import observability, queues
+from switchboard import queues
 from switchboard.api import Answer, Api, Call, parse_body
 from switchboard.errors import FieldError, SwitchboardError
 from switchboard.models import ApiModel
@@ -40,7 +40,6 @@ def response_came(call: Call, token: str) -> Answer:
     responses.ids_of(item)
     accepted = responses.enter(item, correlation_id=call.correlation_id)
     if accepted.is_new:
-        observability.count("Accepted", flow=RESPONSE)
         queues.offer(accepted.entry)
     return Answer(200, Received())
 

@@ -21,7 +21,7 @@ import pytest
 
 from switchboard import aws, breaker, clock, config, connectors, egress, partners, secrets, work
 from switchboard.api import Api, matches
-from switchboard.connectors import ocsio
+from switchboard.connectors import meta, ocsio, sem, vcc
 from switchboard.settings import store
 from tests.support.tables import mocked_aws, template
 
@@ -289,6 +289,9 @@ def forget_everything() -> None:
     work.ledger.cache_clear()
     connectors.crm.cache_clear()
     ocsio.ocs.cache_clear()
+    sem.sem.cache_clear()
+    meta.meta.cache_clear()
+    vcc.client.cache_clear()
     connectors.loyalty.cache_clear()
     if egress.client.cache_info().currsize:
         egress.client().close()
