@@ -4,11 +4,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.operations import documents, ledger, partners, settings
+from functions.operations import documents, ledger, overview, partners, settings
 from switchboard.api import Api
 
 api = Api("operations")
-api.include(documents.api, ledger.api, settings.api, partners.api)
+api.include(documents.api, ledger.api, overview.api, settings.api, partners.api)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

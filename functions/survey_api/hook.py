@@ -14,7 +14,7 @@ from switchboard.api import Answer, Api, Call, parse_body
 from switchboard.errors import FieldError, SwitchboardError
 from switchboard.models import ApiModel
 from switchboard.secrets import connector_secret
-from switchboard.surveys import RESPONSE, responses
+from switchboard.surveys import responses
 
 api = Api("surveys")
 

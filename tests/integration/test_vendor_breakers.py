@@ -1,4 +1,4 @@
-"""Every vendor's connector stands behind the shared breaker: work waits, callers are told, all is done after."""
+"""Every vendor's connector stands behind the shared breaker: work waits, callers are told, all gets done."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -16,10 +16,9 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 
-from switchboard import aws, breaker, clock, config, connectors, egress, partners, secrets, work
+from switchboard import aws, breaker, clock, config, connectors, egress, partners, secrets, standing, work
 from switchboard.api import Api, matches
 from switchboard.connectors import meta, ocsio, sem, vcc
 from switchboard.settings import store
@@ -162,11 +161,11 @@ class Deployment:
 
     def run_changes(self) -> int:
         """Hand what is new in the CRM table's stream to its step, filtered as in the template."""
-        streams = boto3.client("dynamodbstreams")
-        [stream] = streams.list_streams(TableName="CrmTable")["Streams"]
-        described = streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]
+        streams = aws.dynamodb_streams()
+        arn = stream_of("CrmTable")
+        described = streams.describe_stream(StreamArn=arn)["StreamDescription"]
         iterator = streams.get_shard_iterator(
-            StreamArn=stream["StreamArn"],
+            StreamArn=arn,
             ShardId=described["Shards"][0]["ShardId"],
             ShardIteratorType="TRIM_HORIZON",
         )["ShardIterator"]
@@ -230,6 +229,18 @@ class Deployment:
 
         lambda_handler({}, Context())  # type: ignore[arg-type]
 
+    def roll_up(self) -> None:
+        """Let the metrics be rolled up once."""
+        from functions.metrics_rollup.app import lambda_handler
+
+        lambda_handler({}, Context())  # type: ignore[arg-type]
+
+
+def stream_of(table: str) -> str:
+    """The ARN of a table's stream."""
+    [stream] = aws.dynamodb_streams().list_streams(TableName=table)["Streams"]
+    return str(stream["StreamArn"])
+
 
 def _queue_name(variable: str) -> str:
     return variable.lower() + ("" if variable in STANDARD_QUEUES else ".fifo")
@@ -286,6 +297,7 @@ def forget_everything() -> None:
     secrets.clear()
     partners.forget()
     breaker.forget()
+    standing.forget()
     work.ledger.cache_clear()
     connectors.crm.cache_clear()
     ocsio.ocs.cache_clear()
@@ -324,5 +336,6 @@ def deployed() -> Iterator[Deployment]:
             Bucket="dumps", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
         )
         patch.setenv("DUMPS_BUCKET", "dumps")
+        patch.setenv("STATE_STREAM_ARN", stream_of("StateTable"))
         yield Deployment(urls, patch)
         forget_everything()

@@ -1,4 +1,4 @@
-"""Logs and metrics of a step: JSON lines with the correlation id, and metrics in CloudWatch's embedded format.
+"""Logs and metrics of a step: JSON lines with the correlation id, and CloudWatch's embedded metrics.
 
 A metric costs no request: it is a line of the log, out of which CloudWatch makes it. The work itself is
 counted by `metrics_rollup`, out of the State table's stream, and not by the steps that do it.
@@ -43,7 +43,7 @@ def measure(name: str, value: float, *, unit: str = "Milliseconds", **dimensions
 @contextmanager
 def collected() -> Iterator[None]:
     """Write what is noted inside at the end, a line for each set of dimensions, and not line by line."""
-    global _collecting  # noqa: PLW0603 - an invocation has the process to itself
+    global _collecting
     _collecting += 1
     try:
         yield
