@@ -6,7 +6,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.lead_create import hook
-from switchboard import ids, leads, observability, work
+from switchboard import ids, leads, work
 from switchboard.api import Answer, Api, Call
 from switchboard.dynamo import Item
 from switchboard.errors import SwitchboardError
@@ -45,7 +45,6 @@ def create_lead(call: Call, body: LeadRequest) -> Answer:
         group=ids.fresh("grp"),
         correlation_id=call.correlation_id,
     )
-    observability.count("Accepted", flow=FLOW)
 
     def do(entry: Entry, result: Item) -> Outcome:
         return leads.create(entry, body, result, source=entry.partner_id)

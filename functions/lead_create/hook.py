@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from functions.lead_create.logic import is_signed, leads_in
-from switchboard import meta_leads, observability, queues
+from switchboard import meta_leads, queues
 from switchboard.api import Answer, Api, Call
 from switchboard.errors import SwitchboardError
 from switchboard.models import ApiModel, QueryModel
@@ -57,7 +57,6 @@ def take_leads(call: Call) -> Answer:
         accepted = meta_leads.accept(notice, correlation_id=call.correlation_id)
         if accepted.is_new:
             queues.offer(accepted.entry)
-    observability.count("Accepted", len(notices), flow=meta_leads.FLOW)
     return Answer(200, Taken(received=len(notices)))
 
 

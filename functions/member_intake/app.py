@@ -9,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.member_intake import logic
-from switchboard import clock, observability, partners, queues, work
+from switchboard import clock, partners, queues, work
 from switchboard.api import Answer, Api, Call, parse_body
 from switchboard.connectors import crm
 from switchboard.dynamo import ConditionFailed
@@ -80,7 +80,6 @@ def put_member(call: Call, member_number: str, body: Member) -> Answer:
         if accepted.entry.version > body.order:
             state = state.model_copy(update={"status": "superseded"})
         return Answer(200, state, location)
-    observability.count("Accepted", flow=FLOW)
     queues.offer(accepted.entry)
     return Answer(202, state, location)
 
@@ -145,7 +144,6 @@ def take_push(call: Call, token: str) -> Answer:
         version=push.order,
     )
     if accepted.is_new:
-        observability.count("Accepted", flow=PUSH_FLOW)
         queues.offer(accepted.entry)
     return Answer(200, PushAnswer(status="accepted"))
 

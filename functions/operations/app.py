@@ -9,6 +9,7 @@ from functions.operations import (
     customers,
     documents,
     ledger,
+    overview,
     partners,
     queues,
     resubmissions,
@@ -20,7 +21,7 @@ from switchboard.audit import audited
 api = Api("operations")
 # The resubmissions come before the ledger, whose /ledger/{ledgerId} would take their paths.
 api.include(documents.api, audited(resubmissions.api), audited(ledger.api), audited(queues.api))
-api.include(audited(settings.api), audited(partners.api), audited(customers.api), audit.api)
+api.include(overview.api, audited(settings.api), audited(partners.api), audited(customers.api), audit.api)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -16,7 +16,7 @@ _ENTITY_IS_AN_ID = frozenset({"member", "crm_api", "trigger_delivery", "record_s
 _OWN_CORRELATION = re.compile(r"(?:cor|evt)_\w{26}")
 _SKELETON = (
     *("pk", "sk", "ledgerId", "flow", "partnerId", "status", "version", "attempts", "unrecorded"),
-    *("createdAt", "updatedAt", "code", "customerId", "recentKey", "everyoneKey", "recentAt"),
+    *("createdAt", "acceptedAt", "updatedAt", "code", "customerId", "recentKey", "everyoneKey", "recentAt"),
     *("payloadHash", "erasedAt"),
 )
 _RESULTS = (

@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.social_intake import replies
 from functions.social_intake.logic import excluded_by
-from switchboard import observability, queues, work
+from switchboard import queues, work
 from switchboard.api import Answer, Api, Call
 from switchboard.errors import SwitchboardError
 from switchboard.ledger import Entry
@@ -59,7 +59,6 @@ def accept_post(call: Call, body: Post) -> Answer:
     location = {"Location": f"{call.path}/{entry.ledger_id}"}
     if not accepted.is_new or criterion:
         return Answer(200, _state(entry), location)
-    observability.count("Accepted", flow=FLOW)
     queues.offer(entry)
     return Answer(202, _state(entry), location)
 

@@ -1,6 +1,6 @@
 """/social/posts/{postId}/replies: accept an agent's answer to a post, and show what became of it."""
 
-from switchboard import cursors, observability, queues, replies, social, work
+from switchboard import cursors, queues, replies, social, work
 from switchboard.api import Answer, Api, Call
 from switchboard.errors import SwitchboardError
 from switchboard.ledger import Entry
@@ -36,7 +36,6 @@ def accept_reply(call: Call, post_id: str, body: Reply) -> Answer:
     )
     entry = accepted.entry
     replies.note(post_id, entry.ledger_id, entry.created_at)
-    observability.count("Accepted", flow=FLOW)
     queues.offer(entry)
     return Answer(202, _state(entry), {"Location": call.path})
 

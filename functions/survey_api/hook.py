@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import RootModel
 
-from switchboard import observability, queues, work
+from switchboard import queues, work
 from switchboard.api import Answer, Api, Call, parse_body
 from switchboard.errors import FieldError, SwitchboardError
 from switchboard.models import ApiModel
 from switchboard.secrets import connector_secret
-from switchboard.surveys import RESPONSE, responses
+from switchboard.surveys import responses
 from switchboard.tombstones import Tombstones
 
 api = Api("surveys")
@@ -43,7 +43,6 @@ def response_came(call: Call, token: str) -> Answer:
         return Answer(200, Received())
     accepted = responses.enter(item, correlation_id=call.correlation_id)
     if accepted.is_new:
-        observability.count("Accepted", flow=RESPONSE)
         queues.offer(accepted.entry)
     return Answer(200, Received())
 

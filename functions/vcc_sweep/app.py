@@ -85,7 +85,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
     try:
         found = sweep(held.records, settings)
     except SwitchboardError as error:
-        if error.code == "not-configured":
+        if error.code in ("not-configured", "circuit-open"):  # the next hour compares all of it again
             return
         raise
     observability.count("VccEventsRecovered", found.recovered)

@@ -16,7 +16,6 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 
 from switchboard import (
@@ -29,10 +28,11 @@ from switchboard import (
     egress,
     partners,
     secrets,
+    standing,
     work,
 )
 from switchboard.api import Api, matches
-from switchboard.connectors import ocsio
+from switchboard.connectors import meta, ocsio, sem, vcc
 from switchboard.settings import store
 from tests.support.tables import mocked_aws, template
 
@@ -175,11 +175,11 @@ class Deployment:
 
     def run_changes(self) -> int:
         """Hand what is new in the CRM table's stream to its step, filtered as in the template."""
-        streams = boto3.client("dynamodbstreams")
-        [stream] = streams.list_streams(TableName="CrmTable")["Streams"]
-        described = streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]
+        streams = aws.dynamodb_streams()
+        arn = stream_of("CrmTable")
+        described = streams.describe_stream(StreamArn=arn)["StreamDescription"]
         iterator = streams.get_shard_iterator(
-            StreamArn=stream["StreamArn"],
+            StreamArn=arn,
             ShardId=described["Shards"][0]["ShardId"],
             ShardIteratorType="TRIM_HORIZON",
         )["ShardIterator"]
@@ -256,6 +256,18 @@ class Deployment:
 
         lambda_handler({}, Context())  # type: ignore[arg-type]
 
+    def roll_up(self) -> None:
+        """Let the metrics be rolled up once."""
+        from functions.metrics_rollup.app import lambda_handler
+
+        lambda_handler({}, Context())  # type: ignore[arg-type]
+
+
+def stream_of(table: str) -> str:
+    """The ARN of a table's stream."""
+    [stream] = aws.dynamodb_streams().list_streams(TableName=table)["Streams"]
+    return str(stream["StreamArn"])
+
 
 def _queue_name(variable: str) -> str:
     return variable.lower() + ("" if variable in STANDARD_QUEUES else ".fifo")
@@ -312,9 +324,13 @@ def forget_everything() -> None:
     partners.forget()
     breaker.forget()
     dead_letters.forget()
+    standing.forget()
     work.ledger.cache_clear()
     connectors.crm.cache_clear()
     ocsio.ocs.cache_clear()
+    sem.sem.cache_clear()
+    meta.meta.cache_clear()
+    vcc.client.cache_clear()
     connectors.loyalty.cache_clear()
     if egress.client.cache_info().currsize:
         egress.client().close()
@@ -347,5 +363,6 @@ def deployed() -> Iterator[Deployment]:
             Bucket="dumps", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
         )
         patch.setenv("DUMPS_BUCKET", "dumps")
+        patch.setenv("STATE_STREAM_ARN", stream_of("StateTable"))
         yield Deployment(urls, patch)
         forget_everything()

@@ -10,7 +10,8 @@ import re
 import tomllib
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
@@ -452,10 +453,90 @@ def test_the_access_log_is_json() -> None:
     assert line.keys() >= {"requestId", "route", "status", "latencyMs", "partnerId"}
 
 
-def test_the_dashboard_is_json() -> None:
+def test_the_dashboard_asks_whether_anything_is_stuck_and_whose_fault_it_is() -> None:
     [dashboard] = policy.resources(expanded(), "AWS::CloudWatch::Dashboard").values()
 
-    assert json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
+    widgets = json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
+
+    texts = [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"]
+    assert [text.partition("\n")[0] for text in texts[:2]] == [
+        "# Is anything stuck?",
+        "# Whose fault is it?",
+    ]
+    places = [(widget["x"], widget["y"]) for widget in widgets]
+    assert len(set(places)) == len(places)
+    shown = json.dumps(widgets)
+    for metric in ("OldestOpenSeconds", "BreakerOpenSeconds", "VendorFailures", "Failed", "Parked"):
+        assert metric in shown
+
+
+RUNBOOKS = policy.TEMPLATE.parent / "docs" / "runbooks"
+
+
+def test_every_alarm_has_its_runbook_and_every_runbook_its_alarm() -> None:
+    alarms = policy.resources(expanded(), "AWS::CloudWatch::Alarm")
+    named = {
+        page
+        for alarm in alarms.values()
+        for page in re.findall(r"docs/runbooks/([a-z0-9-]+)\.md", alarm["AlarmDescription"])
+    }
+
+    assert named == {page.stem for page in RUNBOOKS.glob("*.md")}
+
+
+@pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
+def test_a_runbook_says_what_it_means_where_to_look_and_what_to_do(page: Path) -> None:
+    text = page.read_text()
+
+    for heading in ("**What it means.**", "**Look.**", "**Put it right.**", "**See it gone.**"):
+        assert heading in text
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (page.parent / link).exists(), link
+
+
+def test_the_work_has_an_alarm_for_every_flow_and_every_class_of_failure() -> None:
+    from switchboard.errors import ErrorClass
+
+    alarms = policy.resources(expanded(), "AWS::CloudWatch::Alarm").values()
+    watched = {
+        (dimension["Name"], dimension["Value"])
+        for alarm in alarms
+        if alarm.get("MetricName") == "Failed"
+        for dimension in alarm["Dimensions"]
+    }
+
+    assert {value for name, value in watched if name == "class"} == set(get_args(ErrorClass))
+    assert {value for name, value in watched if name == "flow"} >= flows_of_the_queues() | {
+        "trigger_delivery"
+    }
+
+
+def flows_of_the_queues() -> set[str]:
+    """The flows that the sweeper looks after."""
+    variables = policy.resources(expanded(), "AWS::Lambda::Function")["SweeperFunction"]["Environment"]
+    names = [name for name in variables["Variables"] if name.endswith("_QUEUE_URL")]
+    return {name.removesuffix("_QUEUE_URL").lower() for name in names}
+
+
+def test_whoever_calls_a_vendor_may_read_and_move_its_breaker() -> None:
+    functions = policy.resources(expanded(), "AWS::Lambda::Function")
+    granted: dict[str, set[str]] = {}
+    for role, statement in policy.role_statements(expanded()):
+        keys = str(statement.get("Condition", "BREAKER"))
+        if "BREAKER" in keys and policy.target(statement["Resource"]) == "StateTable":
+            actions = statement["Action"]
+            granted.setdefault(role, set()).update([actions] if isinstance(actions, str) else actions)
+    only_the_hooks_token = {"CrmEventIntakeFunction"}
+    callers = {
+        logical_id
+        for logical_id, function in functions.items()
+        for name in function.get("Environment", {}).get("Variables", {})
+        if name.endswith("_SECRET_ARN") and name != "ADMIN_KEY_SECRET_ARN"
+    } - only_the_hooks_token
+
+    for caller in callers:
+        role = policy.target(functions[caller]["Role"]) or ""
+        assert granted.get(role, set()) >= {"dynamodb:GetItem", "dynamodb:UpdateItem"}, caller
 
 
 def test_outputs_name_every_connector_secret() -> None:

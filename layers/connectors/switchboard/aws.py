@@ -5,7 +5,7 @@ function's 20 seconds, so that it can still say what is wrong.
 """
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -28,6 +28,14 @@ def dynamodb() -> "DynamoDBClient":
     import boto3
 
     return boto3.client("dynamodb", config=_config())
+
+
+@cache
+def dynamodb_streams() -> Any:
+    """The process's client of DynamoDB's streams."""
+    import boto3
+
+    return boto3.client("dynamodbstreams", config=_config())
 
 
 @cache

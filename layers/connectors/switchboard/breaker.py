@@ -18,7 +18,11 @@ an interval whatever happens to the worker that took it. While the breaker is op
 
 A failure is what says that the vendor is away for everybody: no answer, 5xx, 429, a refused key. An answer
 that refuses one record is an answer. Requests: none for a call in the usual case, since a process looks at
-the item at most once a second; one write for a block of the rate budget.
+the item at most once a second (an eventually consistent read, half a read unit); one write for a block of the
+rate budget.
+
+The gate also measures each call (`VendorMilliseconds`, whose sample count is the number of calls) and counts
+each failure by its code (`VendorFailures`), by connector.
 """
 
 import os
@@ -28,6 +32,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
+from weakref import WeakSet
 
 from switchboard import clock, observability
 from switchboard.dynamo import ConditionFailed, Item, Table
@@ -36,8 +41,11 @@ from switchboard.errors import AnswerLost, HeldBack, SwitchboardError, VendorErr
 THRESHOLD = 5
 """Failures in a row, of all workers together, that open the breaker."""
 
+PATIENT_THRESHOLD = 15
+"""The same where one call is sent up to three times: a caller's single bad moment opens nothing."""
+
 PROBE_INTERVAL = timedelta(seconds=20)
-"""Between two probes; longer than any connector's deadline, so that there is one probe at a time."""
+"""Between two probes. Longer than the connector's deadline, so that there is one probe at a time."""
 
 LOOKED_AT_AGAIN = 1.0
 """Seconds for which a process trusts what it has read."""
@@ -61,13 +69,14 @@ def _table() -> Table:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One connector's breaker. `probe_at` (RFC 3339) is when the next probe may go, while it is open."""
+    """One connector's breaker. While it is open: `opened_at`, and `probe_at`, when the next probe may go."""
 
     connector: str
     is_open: bool = False
     failures: int = 0
     failed_at: str = ""
     probe_at: str = ""
+    opened_at: str = ""
 
     @property
     def probe_is_due(self) -> bool:
@@ -77,7 +86,12 @@ class State:
 
 def _state(item: Item) -> State:
     return State(
-        item["sk"], item["isOpen"], item.get("failures", 0), item.get("failedAt", ""), item.get("probeAt", "")
+        item["sk"],
+        item["isOpen"],
+        item.get("failures", 0),
+        item.get("failedAt", ""),
+        item.get("probeAt", ""),
+        item.get("openedAt", ""),
     )
 
 
@@ -87,6 +101,7 @@ def everyone() -> list[State]:
 
 
 _closed_here: set[str] = set()
+_of_this_process: "WeakSet[Breaker]" = WeakSet()
 
 
 def closed_here() -> set[str]:
@@ -96,19 +111,26 @@ def closed_here() -> set[str]:
     return closed
 
 
-@dataclass
+@dataclass(eq=False)
 class Breaker:
     """The breaker of one connector, as one process sees it.
 
     Args:
         connector: its name, as in `ConnectorClient`.
         monotonic: seconds, for what this process remembers.
+        threshold: failures in a row that open it.
+        probe_every: between two probes.
     """
 
     connector: str
     monotonic: Callable[[], float] = time.monotonic
+    threshold: int = THRESHOLD
+    probe_every: timedelta = PROBE_INTERVAL
     _seen: State | None = field(default=None, init=False)
     _looked_at: float = field(default=float("-inf"), init=False)
+
+    def __post_init__(self) -> None:
+        _of_this_process.add(self)
 
     def admit(self) -> bool:
         """Let a call through; whether it is the probe. Raises HeldBack while the breaker is open."""
@@ -137,11 +159,11 @@ class Breaker:
 
     def failed(self, error: SwitchboardError, *, probe: bool) -> None:
         """The vendor failed: `THRESHOLD` times in a row open the breaker; a failed probe leaves it open."""
-        pause = max(PROBE_INTERVAL, timedelta(seconds=error.retry_after or 0))
+        pause = max(self.probe_every, timedelta(seconds=error.retry_after or 0))
         probe_at: Item = {":probeAt": clock.timestamp(pause)}
         if probe:
             # The turn was taken already; only a longer Retry-After moves it.
-            if pause > PROBE_INTERVAL:
+            if pause > self.probe_every:
                 self._write("SET probeAt = :probeAt", probe_at)
             return
         if self._present().is_open:
@@ -152,17 +174,16 @@ class Breaker:
             failure | {":recent": clock.timestamp(-_FORGOTTEN_AFTER)},
             condition="attribute_not_exists(failedAt) OR failedAt >= :recent",
         ) or self._write("SET isOpen = if_not_exists(isOpen, :no), failedAt = :now, failures = :one", failure)
-        if state and state.failures >= THRESHOLD and not state.is_open:
-            opens: Item = {":yes": True, ":no": False}
-            if self._write(
-                "SET isOpen = :yes, probeAt = :probeAt", opens | probe_at, condition="isOpen = :no"
-            ):
+        if state and state.failures >= self.threshold and not state.is_open:
+            opens: Item = {":yes": True, ":no": False, ":now": clock.timestamp()} | probe_at
+            opened = "SET isOpen = :yes, probeAt = :probeAt, openedAt = :now"
+            if self._write(opened, opens, condition="isOpen = :no"):
                 observability.logger.warning("the vendor is away", connector=self.connector, code=error.code)
                 observability.count("BreakerOpened", connector=self.connector)
 
     def _present(self) -> State:
         if self._seen is None or self.monotonic() - self._looked_at >= LOOKED_AT_AGAIN:
-            item = _table().get(_PARTITION, self.connector)
+            item = _table().get(_PARTITION, self.connector, consistent=False)
             self._remember(_state(item) if item else State(self.connector))
         assert self._seen is not None  # noqa: S101 - remembered two lines above
         return self._seen
@@ -170,8 +191,12 @@ class Breaker:
     def _remember(self, state: State) -> None:
         self._seen, self._looked_at = state, self.monotonic()
 
+    def forget(self) -> None:
+        """Look at the shared state before the next call."""
+        self._seen = None
+
     def _take_probe(self) -> bool:
-        turn: Item = {":yes": True, ":now": clock.timestamp(), ":next": clock.timestamp(PROBE_INTERVAL)}
+        turn: Item = {":yes": True, ":now": clock.timestamp(), ":next": clock.timestamp(self.probe_every)}
         condition = "isOpen = :yes AND probeAt <= :now"
         return self._write("SET probeAt = :next", turn, condition=condition) is not None
 
@@ -262,10 +287,19 @@ class Gate:
     Args:
         connector: its name.
         calls_per_minute: the rate budget; none when left out.
+        threshold: failures in a row that open the breaker.
+        probe_every: between two probes; longer than the deadline of the connector's calls.
     """
 
-    def __init__(self, connector: str, *, calls_per_minute: Callable[[], int] | None = None) -> None:
-        self.breaker = Breaker(connector)
+    def __init__(
+        self,
+        connector: str,
+        *,
+        calls_per_minute: Callable[[], int] | None = None,
+        threshold: int = THRESHOLD,
+        probe_every: timedelta = PROBE_INTERVAL,
+    ) -> None:
+        self.breaker = Breaker(connector, threshold=threshold, probe_every=probe_every)
         self._budget = Budget(connector, calls_per_minute) if calls_per_minute else None
 
     @contextmanager
@@ -274,9 +308,11 @@ class Gate:
         probe = self.breaker.admit()
         if self._budget:
             self._budget.take()
+        watch = observability.Stopwatch()
         try:
             yield
         except SwitchboardError as error:
+            self._measure(watch, error)
             if says_it_is_away(error):
                 self.breaker.failed(error, probe=probe)
             elif isinstance(error, VendorError):
@@ -284,7 +320,15 @@ class Gate:
             if isinstance(error, VendorError) and self.breaker.is_open:
                 error.waits_for = self.breaker.connector
             raise
+        self._measure(watch, None)
         self.breaker.answered(probe=probe)
+
+    def _measure(self, watch: observability.Stopwatch, error: SwitchboardError | None) -> None:
+        connector = self.breaker.connector
+        whose = {"service": observability.MEASURED_BY, "connector": connector}
+        observability.measure("VendorMilliseconds", watch.milliseconds, **whose)
+        if error is not None:
+            observability.count("VendorFailures", **whose, code=error.code)
 
 
 def says_it_is_away(error: SwitchboardError) -> bool:
@@ -308,3 +352,5 @@ def forget() -> None:
     """Drop what this process has cached."""
     _table.cache_clear()
     _closed_here.clear()
+    for one in _of_this_process:
+        one.forget()

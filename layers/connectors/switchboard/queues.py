@@ -24,6 +24,11 @@ def knows(flow: str) -> bool:
     return f"{flow.upper()}_QUEUE_URL" in os.environ
 
 
+def known() -> bool:
+    """Whether this function is given any queue."""
+    return any(name.endswith("_QUEUE_URL") for name in os.environ)
+
+
 def send(entry: Entry, *, alone: bool = False) -> None:
     """Put an entry's id on its flow's queue; on a FIFO queue behind whatever waits for the same group.
 

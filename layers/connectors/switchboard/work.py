@@ -121,7 +121,10 @@ def each_message(
     )
     # A batch in which everything goes back is an answer, not a crash of the function.
     processor.raise_on_entire_batch_failure = False
-    return process_partial_response(event=event, record_handler=handle, processor=processor, context=context)
+    with observability.collected():
+        return process_partial_response(
+            event=event, record_handler=handle, processor=processor, context=context
+        )
 
 
 def perform(ledger_id: str, do: Do, *, lease: timedelta, revision: int | None = None) -> None:
@@ -138,6 +141,8 @@ def perform(ledger_id: str, do: Do, *, lease: timedelta, revision: int | None = 
             raise Held
         return
     _work_on(entry, do)
+    for connector in breaker.closed_here():
+        release(connector, limit=RELEASED_AT_ONCE)
 
 
 type Repeated = bool | Callable[[SwitchboardError], bool]
@@ -207,7 +212,6 @@ def _work_on(entry: Entry, do: Do, *, repeated: Repeated = True) -> tuple[Entry,
     )
     if not written:
         _send_newer(entry)
-    observability.count("Done", flow=entry.flow, status=outcome.status)
     observability.logger.info(
         "recorded",
         flow=entry.flow,
@@ -217,8 +221,6 @@ def _work_on(entry: Entry, do: Do, *, repeated: Repeated = True) -> tuple[Entry,
         attempt=entry.attempts,
         milliseconds=watch.milliseconds,
     )
-    for connector in breaker.closed_here():
-        release(connector, limit=RELEASED_AT_ONCE)
     recorded = replace(
         entry,
         status=outcome.status,
@@ -247,6 +249,8 @@ def release(connector: str, *, limit: int | None = None, has_time: Deadline = la
     Returns how many pieces were sent.
     """
     sent = 0
+    if not queues.known():
+        return sent
     for entry in ledger().held(connector):
         if sent == limit or not has_time():
             break

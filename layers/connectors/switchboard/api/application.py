@@ -147,7 +147,8 @@ class Api:
         correlation_id = correlation_id_of(event)
         event["correlationId"] = correlation_id
         observability.logger.set_correlation_id(correlation_id)
-        answer: dict[str, Any] = self._resolver.resolve(event, context)
+        with observability.collected():
+            answer: dict[str, Any] = self._resolver.resolve(event, context)
         return answer
 
     @property

@@ -25,7 +25,7 @@ from switchboard.charging.rules import (
 )
 from switchboard.connectors.ocsio import OcsIo, Record
 from switchboard.dynamo import Item, Table
-from switchboard.errors import AnswerLost, SwitchboardError, VendorError
+from switchboard.errors import AnswerLost, HeldBack, SwitchboardError, VendorError
 from switchboard.ledger import Entry
 from switchboard.locks import locked
 from switchboard.settings.charging import READS, ChargingSettings
@@ -190,6 +190,7 @@ class _Execution:
         if self._operation.action == "swap-resource":
             body["transactionId"] = str(uuid.uuid5(_NAMESPACE, f"transaction {body['requestId']}"))
         # From here on nobody may take it for never sent.
+        sent_before = self.sent or bool(self.result.get("sent"))
         self.sent = self.result["sent"] = True
         for left in reversed(range(_SENDS)):
             try:
@@ -202,7 +203,11 @@ class _Execution:
                     raise VendorError("outcome-unknown", lost.detail) from lost
                 if not left:
                     raise
-                retried = True
+                retried = sent_before = True
+            except HeldBack:
+                # But for one that the breaker kept here.
+                self.sent = self.result["sent"] = sent_before
+                raise
             except VendorError as error:
                 # Our own earlier request has taken the id, or done the change.
                 if retried and error.code in ("conflict", "not-found") and self._shows():

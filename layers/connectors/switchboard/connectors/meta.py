@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from switchboard.breaker import PATIENT_THRESHOLD, Gate
 from switchboard.errors import VendorError
 from switchboard.http import ConnectorClient, url_path
 from switchboard.secrets import Secret, connector_secret
@@ -125,4 +126,5 @@ def _object(answer: "httpx.Response") -> dict[str, Any]:
 @cache
 def meta() -> Meta:
     """The process's client."""
-    return Meta(ConnectorClient("meta", auth=_bearer, classify=_classify))
+    gate = Gate("meta", threshold=PATIENT_THRESHOLD)
+    return Meta(ConnectorClient("meta", auth=_bearer, classify=_classify, gate=gate))

@@ -13,6 +13,7 @@ the token is sent (as a Bearer token; an `apiKey` in the secret goes out as X-Ap
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from switchboard.breaker import PATIENT_THRESHOLD, Gate
 from switchboard.http import ConnectorClient, url_path
 from switchboard.secrets import Secret
 from switchboard.settings.social import Engagement
@@ -68,4 +69,4 @@ def _filled(path: str, message_id: str, reply_id: str) -> str:
 @cache
 def sem() -> Sem:
     """The process's client."""
-    return Sem(ConnectorClient("sem", auth=_key))
+    return Sem(ConnectorClient("sem", auth=_key, gate=Gate("sem", threshold=PATIENT_THRESHOLD)))

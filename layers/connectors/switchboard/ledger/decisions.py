@@ -36,6 +36,7 @@ class Decisions(Reading):
             status="pending",
             attempts=0,
             unrecorded=0,
+            acceptedAt=clock.timestamp(),
             updatedAt=clock.timestamp(),
             openKey=open_key("pending", entry.ledger_id),
             dueAt=clock.timestamp(LOST_AFTER),

@@ -77,6 +77,7 @@ class Ledger(Decisions):
                 version=version,
                 attempts=0,
                 unrecorded=0,
+                acceptedAt=stamp,
                 updatedAt=stamp,
                 correlationId=correlation_id,
                 payload=as_text(payload),

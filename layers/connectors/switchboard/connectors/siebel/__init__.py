@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from switchboard import clock, ids
+from switchboard.breaker import PATIENT_THRESHOLD, Gate
 from switchboard.connectors.siebel.campaigns import Campaigns
 from switchboard.connectors.siebel.leads import Leads
 from switchboard.connectors.siebel.members import Members
@@ -66,7 +67,8 @@ _TIME = "%m/%d/%Y %H:%M:%S"
 
 def connect(state: Table) -> "Siebel":
     """The connector over the network, with the secret `siebel`."""
-    return Siebel(ConnectorClient("siebel", auth=basic_auth, classify=classify), state)
+    gate = Gate("siebel", threshold=PATIENT_THRESHOLD)
+    return Siebel(ConnectorClient("siebel", auth=basic_auth, classify=classify, gate=gate), state)
 
 
 class Siebel:

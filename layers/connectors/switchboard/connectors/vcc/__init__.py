@@ -15,11 +15,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
 
+from switchboard.breaker import PATIENT_THRESHOLD, Gate
 from switchboard.errors import VendorError
 from switchboard.http import ConnectorClient
 from switchboard.secrets import Secret, connector_secret
@@ -57,7 +59,10 @@ class Reply:
 @cache
 def client() -> ConnectorClient:
     """The process's client. A read is harmless to repeat, although it is a POST."""
-    return ConnectorClient("vcc", _sign, classify=classify, deadline=_DEADLINE_SECONDS, max_bytes=MAX_ANSWER)
+    gate = Gate("vcc", threshold=PATIENT_THRESHOLD, probe_every=timedelta(seconds=_DEADLINE_SECONDS + 5))
+    return ConnectorClient(
+        "vcc", _sign, classify=classify, deadline=_DEADLINE_SECONDS, max_bytes=MAX_ANSWER, gate=gate
+    )
 
 
 def get(crm_object: VccObject, **filters: str) -> list[VccItem]:
