@@ -1,6 +1,9 @@
-"""docs/errors.md, made from the error registry: `python -m tools.errors_page` writes it."""
+"""docs/errors.md, made from the error registry and its words: `python -m tools.errors_page` writes it."""
 
-from switchboard.errors import SwitchboardError, registry
+from collections.abc import Iterator
+
+from switchboard import error_words
+from switchboard.errors import ErrorCode, SwitchboardError, registry
 from switchboard.work import parked_status
 from tools.paths import ROOT
 
@@ -18,14 +21,28 @@ is parked in the state of the last column. What is parked waits for a person: pu
 """
 
 
+def _section(row: ErrorCode) -> Iterator[str]:
+    """A code in full, under the anchor that is its name."""
+    repeated = "repeated by itself" if row.retryable else "not repeated by itself"
+    yield f"## {row.code}\n"
+    yield f"{row.title}. HTTP {row.status}, class `{row.error_class}`, {repeated}.\n"
+    yield f"**What it means.** {error_words.MEANS.get(row.code, row.title + '.')}\n"
+    yield f"**Whose fault.** {error_words.whose_fault(row)}\n"
+    yield "**What to do.**\n"
+    yield from (f"{number}. {step}" for number, step in enumerate(error_words.steps(row), 1))
+    yield f"\n**See it gone.** {error_words.gone(row)}\n"
+
+
 def render() -> str:
     """The page as Markdown."""
     rows = [
-        f"| `{row.code}` | {row.status} | {row.error_class} | {'yes' if row.retryable else 'no'} "
-        f"| {row.title} | {row.action} | `{parked_status(SwitchboardError(row.code))}` |"
+        f"| [`{row.code}`](#{row.code}) | {row.status} | {row.error_class} "
+        f"| {'yes' if row.retryable else 'no'} | {row.title} | {row.action} "
+        f"| `{parked_status(SwitchboardError(row.code))}` |"
         for row in registry()
     ]
-    return _HEAD + "\n".join(rows) + "\n"
+    sections = [line for row in registry() for line in _section(row)]
+    return _HEAD + "\n".join(rows) + "\n\n" + "\n".join(sections).rstrip() + "\n"
 
 
 if __name__ == "__main__":

@@ -196,11 +196,13 @@ def test_the_hourly_comparison_leaves_a_vendor_alone_that_is_away(
 def test_each_call_is_measured_and_each_failure_counted_by_its_code(
     deployment: Deployment, vendors: dict[str, Served], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    deployment.patch.setenv("POWERTOOLS_SERVICE_NAME", "charging")
     vendors["ocsio"].fault(kind="status", status=503, count=1)
     capsys.readouterr()
     assert deployment.call("GET", "/charging/customers/c-1").status == 404
     lines = metric_lines(capsys.readouterr().out)
     [measured] = [line for line in lines if "VendorMilliseconds" in line]
+    # One metric for all steps that call this vendor, so not under the name of the step.
     assert (measured["connector"], measured["service"]) == ("ocsio", observability.MEASURED_BY)
     assert len(measured["VendorMilliseconds"]) == 2
     failures = {line["code"]: line["VendorFailures"] for line in lines if "VendorFailures" in line}

@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
+from switchboard import error_words
+from switchboard.errors import ErrorCode, registry
 from tools import errors_page, openapi, package
 from tools.paths import ROOT
 
@@ -12,6 +16,21 @@ def test_the_openapi_document_is_current() -> None:
 
 def test_the_page_of_error_codes_is_current() -> None:
     assert errors_page.PAGE.read_text() == errors_page.render(), "run `make docs`"
+
+
+@pytest.mark.parametrize("row", registry(), ids=lambda row: row.code)
+def test_each_error_code_has_its_anchor_and_its_words(row: ErrorCode) -> None:
+    assert row.code in error_words.MEANS, "add what it means to error_words.py, then run `make docs`"
+    [section] = [
+        part for part in errors_page.render().split("\n## ")[1:] if part.partition("\n")[0] == row.code
+    ]
+    for heading in ("What it means", "Whose fault", "What to do", "See it gone"):
+        assert f"**{heading}.**" in section
+    assert "\n1. " in section
+
+
+def test_the_words_are_of_codes_that_there_are() -> None:
+    assert set(error_words.MEANS) <= {row.code for row in registry()}
 
 
 def test_the_layers_requirements_are_those_of_the_lock_file(tmp_path: Path) -> None:

@@ -57,17 +57,21 @@ class Move:
     error_class: str | None = None
 
 
+_COUNTED = (("LEDGER", "ENTRY"), ("TRIGGER", "DELIVERY"))
+
+
 def moves(record: Mapping[str, Any]) -> Iterator[Move]:
     """What a record of the stream says of work; nothing for most of them."""
     changed = record["dynamodb"]
-    kind = changed["Keys"]["pk"]["S"].partition("#")[0], changed["Keys"]["sk"]["S"].partition("#")[0]
-    if kind not in (("LEDGER", "ENTRY"), ("TRIGGER", "DELIVERY")) or "NewImage" not in changed:
+    keys = changed["Keys"]
+    kind: str = keys["pk"]["S"].partition("#")[0]
+    if (kind, keys["sk"]["S"].partition("#")[0]) not in _COUNTED or "NewImage" not in changed:
         return
     new = _facts(changed["NewImage"])
     old = _facts(changed.get("OldImage") or {})
     if "status" not in new:
         return
-    is_delivery = kind[0] == "TRIGGER"
+    is_delivery = kind == "TRIGGER"
     # A delivery that failed is entered into the ledger too, but it is one piece of work.
     if not is_delivery and new["flow"] == DELIVERIES:
         return

@@ -6,7 +6,8 @@
     │   └── HeldBack            not sent: the vendor is known to be away, or the minute's calls are spent
 
 A code belongs to a class (whose fault it is), says whether a repeat may help, which HTTP status a
-synchronous caller gets, and what the operator does about it. `docs/errors.md` is made from this table.
+synchronous caller gets, and what the operator does about it. `docs/errors.md` is made from this table
+and the sentences of `error_words.py`.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,1 @@
+"""Worked examples of docs/extend.md; the tests run them."""
