@@ -1,5 +1,6 @@
 """GET /overview: how much was done in the last 24 hours, what waits now, and how the vendors are."""
 
+from collections import Counter
 from typing import Literal
 
 from switchboard import breaker, clock, counts, standing, work
@@ -86,8 +87,10 @@ def overview(call: Call) -> Answer:
     return Answer(200, body, {"Cache-Control": "no-store"})
 
 
-def _flow(name: str, counted: dict[str, counts.Counter[str]], found: standing.Standing) -> FlowOverview:
-    hours = [Hour(at=f"{hour}:00:00.000Z", **counted.get(hour, {})) for hour in counts.hours_until_now()]
+def _flow(name: str, counted: dict[str, Counter[str]], found: standing.Standing) -> FlowOverview:
+    hours = [
+        Hour(at=f"{hour}:00:00.000Z", **counted.get(hour, Counter())) for hour in counts.hours_until_now()
+    ]
     now = found.flow(name)
     return FlowOverview(
         flow=name,
