@@ -60,14 +60,14 @@ class Move:
 def moves(record: Mapping[str, Any]) -> Iterator[Move]:
     """What a record of the stream says of work; nothing for most of them."""
     changed = record["dynamodb"]
-    kind = changed["Keys"]["pk"]["S"].partition("#")[0], changed["Keys"]["sk"]["S"].partition("#")[0]
-    if kind not in (("LEDGER", "ENTRY"), ("TRIGGER", "DELIVERY")) or "NewImage" not in changed:
+    pk, sk = (changed["Keys"][name]["S"].partition("#")[0] for name in ("pk", "sk"))
+    is_delivery = (pk, sk) == ("TRIGGER", "DELIVERY")
+    if not (is_delivery or (pk, sk) == ("LEDGER", "ENTRY")) or "NewImage" not in changed:
         return
     new = _facts(changed["NewImage"])
     old = _facts(changed.get("OldImage") or {})
     if "status" not in new:
         return
-    is_delivery = kind[0] == "TRIGGER"
     # A delivery that failed is entered into the ledger too, but it is one piece of work.
     if not is_delivery and new["flow"] == DELIVERIES:
         return
