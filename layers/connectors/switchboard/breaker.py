@@ -328,7 +328,7 @@ class Gate:
         whose = {"service": observability.MEASURED_BY, "connector": connector}
         observability.measure("VendorMilliseconds", watch.milliseconds, **whose)
         if error is not None:
-            observability.count("VendorFailures", 1, code=error.code, **whose)
+            observability.count("VendorFailures", 1, **whose, code=error.code)
 
 
 def says_it_is_away(error: SwitchboardError) -> bool:

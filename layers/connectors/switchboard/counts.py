@@ -57,21 +57,17 @@ class Move:
     error_class: str | None = None
 
 
-_COUNTED = (("LEDGER", "ENTRY"), ("TRIGGER", "DELIVERY"))
-
-
 def moves(record: Mapping[str, Any]) -> Iterator[Move]:
     """What a record of the stream says of work; nothing for most of them."""
     changed = record["dynamodb"]
-    keys = changed["Keys"]
-    kind: str = keys["pk"]["S"].partition("#")[0]
-    if (kind, keys["sk"]["S"].partition("#")[0]) not in _COUNTED or "NewImage" not in changed:
+    pk, sk = (changed["Keys"][name]["S"].partition("#")[0] for name in ("pk", "sk"))
+    is_delivery = (pk, sk) == ("TRIGGER", "DELIVERY")
+    if not (is_delivery or (pk, sk) == ("LEDGER", "ENTRY")) or "NewImage" not in changed:
         return
     new = _facts(changed["NewImage"])
     old = _facts(changed.get("OldImage") or {})
     if "status" not in new:
         return
-    is_delivery = kind == "TRIGGER"
     # A delivery that failed is entered into the ledger too, but it is one piece of work.
     if not is_delivery and new["flow"] == DELIVERIES:
         return
