@@ -16,6 +16,7 @@ from functools import wraps
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 
 from switchboard import clock, ids
 from switchboard.api import Answer, Api, Call, Handler, Route
@@ -58,7 +59,7 @@ def audited(api: Api) -> Api:
 def _traced(route: Route, action: str) -> Handler:
     @wraps(route.handler)
     def handler(call: Call, **arguments: Any) -> Answer:
-        target = {name: _as_id(held) for name, held in arguments.items() if isinstance(held, str)}
+        target = {to_camel(name): _as_id(held) for name, held in arguments.items() if isinstance(held, str)}
         trace = _begin(call, action, target)
         try:
             answer = route.handler(call, **arguments)
