@@ -27,6 +27,16 @@ CLASSES: dict[str, tuple[dict[str, Any], set[str]]] = {
 }
 """The vendor's behaviour, and the code that it is to be found under."""
 
+FORESEEN = {
+    "member": ("create the member", "leave the member unchanged"),
+    "social_reply": ("send the answer", "find the answer sent"),
+    "lead": ("create the customer and the lead",),
+    "charging": ("create the customer (CreateCustomer)", "find it done"),
+    "survey_invitation": ("have a personal URL",),
+    "survey_dump": ("begin the dump", "go on behind page"),
+}
+"""How a dry run's sentences begin; where an answer was lost, the vendor may have done it."""
+
 type Submit = Callable[[str], str]
 """Sends one piece of work with this mark; answers its ledger id."""
 
@@ -41,6 +51,8 @@ class Desk:
     found: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """The code under which the summary had each flow's class."""
     entries: list[str] = field(default_factory=list)
+    foreseen: dict[str, str] = field(default_factory=dict)
+    """What a dry run said of each entry."""
 
 
 @dataclass(frozen=True)
@@ -204,11 +216,20 @@ def desks(bench: Bench) -> Iterator[dict[str, Desk]]:
     try:
         with ThreadPoolExecutor(len(made)) as threads:
             list(threads.map(lambda desk: provoke(bench, desk), made))
+            list(threads.map(lambda desk: foresee(bench, desk), made))
         put_right(bench, made, since)
         yield {flow: desk for desk in made for flow in desk.flows}
     finally:
         for desk in made:
             bench.fault(desk.vendor, None)
+
+
+def foresee(bench: Bench, desk: Desk) -> None:
+    """A dry run, once the vendor is well again."""
+    body = {"ledgerIds": desk.entries, "dryRun": True}
+    answer = bench.api.post("/ledger/resubmissions", json=body)
+    assert answer.status_code == 200, answer.text
+    desk.foreseen = {item["ledgerId"]: item["would"] for item in answer.json()["items"]}
 
 
 def put_right(bench: Bench, made: list[Desk], since: str) -> None:
@@ -239,6 +260,16 @@ def test_each_failure_is_found_by_its_cause(desks: dict[str, Desk], flow: str, w
     expected = {"data": {"remote-refused"}, "own": {"not-configured"}}
     expected |= {name: codes for name, (_, codes) in CLASSES.items()}
     assert desks[flow].found[flow, what] <= expected[what]
+
+
+@pytest.mark.parametrize("flow", FORESEEN)
+def test_a_dry_run_says_what_each_would_do(bench: Bench, desks: dict[str, Desk], flow: str) -> None:
+    told = desks[flow].foreseen
+    own = [told[one] for one in desks[flow].entries if bench.entry(one)["flow"] == flow]
+    # A sweep may have repeated some of them by itself before.
+    own = [would for would in own if not would.startswith("be skipped")]
+    assert own
+    assert all(would.startswith(FORESEEN[flow]) for would in own), own
 
 
 def test_each_is_done_after_one_resubmission_of_its_cause(bench: Bench, desks: dict[str, Desk]) -> None:
