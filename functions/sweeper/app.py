@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 _PER_SHARD = 1000
+_RELEASED = 1000
+"""Entries that go back to a vendor each minute once it is back; its rate budget may be smaller."""
 _RESERVE = timedelta(seconds=5)
 
 
@@ -39,7 +41,7 @@ def sweep(has_time: work.Deadline) -> Counter[str]:
         if state.probe_is_due:
             done["probed"] += work.release(state.connector, limit=1)
         elif not state.is_open:
-            done["released"] += work.release(state.connector, has_time=has_time)
+            done["released"] += work.release(state.connector, limit=_RELEASED, has_time=has_time)
     # One of each state in turn, so that a flood of one does not starve the others.
     turns = zip_longest(*(work.ledger().due(status, limit=_PER_SHARD) for status in UNFINISHED))
     for entry in chain.from_iterable(turns):

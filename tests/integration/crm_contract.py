@@ -17,6 +17,7 @@ from switchboard.crm import (
     CampaignFilter,
     CrmConnector,
     Customer,
+    LeadReader,
     MemberPush,
     MemberSync,
 )
@@ -636,6 +637,16 @@ class CrmContract:
         assert raised.value.code == "duplicate-lead"
         assert raised.value.extra == {"leadId": made.lead_id, "matchedOn": matched_on}
         assert len(desk.leads(made.customer_id)) == 1
+
+    def test_a_look_up_tells_what_would_become_of_a_lead(self, crm: CrmConnector, desk: Desk) -> None:
+        assert isinstance(crm, LeadReader)
+        work, asked = key(), new_lead()
+        assert crm.look_up_lead(asked, key=work) == (None, None)
+        made = crm.create_lead(asked, key=work)
+        assert crm.look_up_lead(asked, key=work) == (made.lead_id, made.customer_id)
+        with pytest.raises(VendorError) as raised:
+            crm.look_up_lead(asked, key=key())
+        assert (raised.value.code, raised.value.extra["leadId"]) == ("duplicate-lead", made.lead_id)
 
     def test_many_leads_of_one_person_at_once_make_one(self, crm: CrmConnector, desk: Desk) -> None:
         asked = new_lead()

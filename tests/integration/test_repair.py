@@ -206,7 +206,8 @@ def test_fifty_drifts_among_a_thousand_healthy_entries(
     assert sum(map(len, planted.values())) == 50
     before = plant_healthy()
     for _ in range(breaker.THRESHOLD):  # what it holds waits on
-        breaker.Breaker("siebel").failed(SwitchboardError("remote-unavailable"), probe=False)
+        away = SwitchboardError("remote-unavailable", retry_after=3600)
+        breaker.Breaker("siebel").failed(away, probe=False)
 
     done = sweep(lambda: True)
 

@@ -396,7 +396,7 @@ class TestCorrections:
         assert deployment.call("GET", f"/ledger/{one.ledger_id}").json["data"] is None
 
     def test_no_body_and_no_data_are_as_it_stands(self, deployment: Deployment) -> None:
-        bodies: tuple[object, ...] = (None, {}, {"data": {}})
+        bodies: tuple[dict[str, Any] | None, ...] = (None, {}, {"data": {}})
         for number, body in enumerate(bodies):
             one = failed(number)
             answer = deployment.call("POST", f"/ledger/{one.ledger_id}/resubmit", body)

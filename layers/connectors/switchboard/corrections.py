@@ -41,7 +41,7 @@ class Editable:
 
 
 def editable(entry: Entry) -> Editable | None:
-    """How this entry can be corrected; None when its data is not ours to correct."""
+    """How this entry can be corrected; None when its data is not ours to correct, or not kept any more."""
     by_flow: dict[str, Callable[[Entry], Editable | None]] = {
         "social_post": _post,
         "social_reply": _reply,
@@ -50,7 +50,9 @@ def editable(entry: Entry) -> Editable | None:
         "survey_invitation": _invitation,
         "charging": _operation,
     }
-    return by_flow[entry.flow](entry) if entry.flow in by_flow else None
+    if not entry.payload or entry.flow not in by_flow:
+        return None
+    return by_flow[entry.flow](entry)
 
 
 def corrected(entry: Entry, corrections: Mapping[str, Any]) -> Data:

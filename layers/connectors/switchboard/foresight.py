@@ -7,6 +7,7 @@ counts for its budget and its breaker, like any call.
 
 from collections.abc import Callable
 
+from switchboard import observability
 from switchboard.errors import SwitchboardError
 from switchboard.ledger import RESUBMITTABLE, Entry
 
@@ -30,6 +31,9 @@ def foresee(entry: Entry, *, live: bool = True) -> str:
         if error.error.retryable:
             return f"wait: {error.code}: {error.detail}"
         return f"be refused: {error.code}: {error.detail}"
+    except Exception:  # noqa: BLE001 - one entry that cannot be read must not hide the others
+        observability.logger.exception("a look-up broke", ledger_id=entry.ledger_id, flow=entry.flow)
+        return "be done again; the look-up broke"
 
 
 def _again(entry: Entry) -> str:
