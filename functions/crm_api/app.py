@@ -1,4 +1,4 @@
-"""/crm/customers and below: read and write the CRM's records.
+"""/crm/customers and below: read and write the CRM's records; its members are in `members`.
 
 Changes come back as CRM events by the table's stream. With a CRM outside, records are read through by their
 ids, and nothing else is done here.
@@ -8,7 +8,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.crm_api import logic
+from functions.crm_api import logic, members
 from functions.crm_api.models import (
     Case,
     CaseChange,
@@ -33,6 +33,7 @@ from switchboard.errors import SwitchboardError
 from switchboard.models import ApiModel, PageOf, PageQuery
 
 api = Api("crm")
+api.include(members.api)
 
 _FLOW = "crm_api"
 _CUSTOMERS = "/crm/customers"

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from switchboard import members
 from switchboard.errors import FieldError
 from switchboard.members import Member
+from switchboard.versions import order_of
 
 
 def faults(member: Member) -> tuple[FieldError, ...]:
     """The rules that several fields make together."""
-    found = []
     if member.version is None and member.modified_at is None:
-        found.append(FieldError("/version", "give version or modifiedAt, which say how new the member is"))
-    if member.phone is not None and not member.phone.startswith("+") and member.country is None:
-        found.append(FieldError("/phone", "a national number needs the country; or write it as E.164"))
-    return tuple(found)
+        newness = FieldError("/version", "give version or modifiedAt, which say how new the member is")
+        return (newness, *members.faults(member))
+    return members.faults(member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,13 @@ def push(body: Mapping[str, Any], received: datetime) -> Push | None:
     if "event" in body and isinstance(body.get("name"), str):
         at = _moment(body.get("date_occurred")) or received
         payload = {"segment": body["name"], "entered": body["event"] == "entered", "at": at.isoformat()}
-        return Push(number, f"{prefix}segment:{body['name']}", _order(at), payload | {"memberNumber": number})
+        return Push(
+            number, f"{prefix}segment:{body['name']}", order_of(at), payload | {"memberNumber": number}
+        )
     if "activityId" in body or "userActivityId" in body or "orderId" in body:
         return None
     payload = {"profile": dict(body), "at": received.isoformat(), "memberNumber": number}
-    return Push(number, f"{prefix}profile", _order(received), payload)
+    return Push(number, f"{prefix}profile", order_of(received), payload)
 
 
 def _moment(text: object) -> datetime | None:
@@ -57,7 +59,3 @@ def _moment(text: object) -> datetime | None:
     except ValueError:
         return None
     return moment if moment and moment.tzinfo else None
-
-
-def _order(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000_000)

@@ -30,7 +30,8 @@ _LEAD = (
     *("Phone Number", "Company", "Country", "Source Code", "Owner", "Comments"),
 )
 _MEMBER = (
-    *("Member Number", "First Name", "Last Name", "Email Address"),
+    *("Member Number", "First Name", "Last Name", "Email Address", "Phone", "Postal Code", "Birth Date"),
+    *("City", "State", "Country", "Email Opt In"),
     *("CT Sync Status", "CT Sync Error", "CT Profile", "CT Segments"),
 )
 _CAMPAIGN = ("Source Id", "Campaign Name", "Type", "Status", "Start Date", "End Date")

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Protocol, runtime_checkable
 
+from switchboard.versions import Version
+
 UNLINKED = "unlinked"
 """The `customer_id` of a case whose customer a person has still to settle."""
 
@@ -173,7 +175,7 @@ class MemberSync:
 
     status: str
     error: str | None
-    version: int
+    version: Version
     crowdtwist_id: int | str | None = None
 
 
@@ -272,11 +274,14 @@ class CrmConnector(Protocol):
 
     # Members (source 003)
 
-    def write_member_sync(self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any]) -> None:
+    def write_member_sync(
+        self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any] | None
+    ) -> None:
         """Write CT Sync Status and CT Sync Error on the member; an older version changes nothing.
 
         `profile` is the member's data (the API's names): a CRM that holds the member itself leaves it alone,
-        the built-in one keeps it. Writing the same again is harmless. Raises VendorError `not-found` when
+        the built-in one keeps it, unless it was changed there since; None leaves the data alone. Writing the
+        same again is harmless. Raises VendorError `not-found` when
         the CRM has no such member.
         """
 
@@ -286,6 +291,8 @@ class CrmConnector(Protocol):
     def get_member(self, member_number: str) -> Mapping[str, Any] | None:
         """The member: his own data under the API's names, `ctSyncStatus`, `ctSyncError`, and `crowdTwist`,
         which is what the loyalty programme has pushed (`profile`, and `segments` by name). None for nobody.
+
+        A CRM that numbers the changes of its members says `version`, and who enrolled one here `partnerId`.
         """
 
 

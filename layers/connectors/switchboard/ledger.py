@@ -35,6 +35,7 @@ from typing import Any, Literal, get_args
 from switchboard import clock, ids
 from switchboard.dynamo import ConditionFailed, Item, Table, TransactionCancelled, Write, transact
 from switchboard.errors import find
+from switchboard.versions import Version
 
 type Status = Literal[
     "pending",
@@ -94,7 +95,7 @@ class Entry:
     entity: str
     partner_id: str
     status: Status
-    version: int
+    version: Version
     revision: int
     attempts: int
     group: str
@@ -287,7 +288,7 @@ class Ledger:
         payload: dict[str, Any],
         group: str,
         correlation_id: str,
-        version: int = 1,
+        version: Version = 1,
         status: Literal["pending", "filtered", "synced", "remote_failure"] = "pending",
         code: str | None = None,
         result: Item | None = None,

@@ -245,7 +245,9 @@ class BuiltinCrm:
             self._move_followup(item, moved)
         return _case(self.records.get(moved))
 
-    def write_member_sync(self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any]) -> None:
+    def write_member_sync(
+        self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any] | None
+    ) -> None:
         """Two requests, one when there is nothing to change; a member that is not there is made."""
         self.members.write_sync(member_number, sync, profile)
 

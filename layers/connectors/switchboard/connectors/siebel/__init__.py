@@ -377,7 +377,9 @@ class Siebel:
 
     # members ------------------------------------------------------------------------------------------
 
-    def write_member_sync(self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any]) -> None:
+    def write_member_sync(
+        self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any] | None
+    ) -> None:
         """Two requests. The member's own data is Siebel's already."""
         self._members.write_sync(member_number, sync)
 
