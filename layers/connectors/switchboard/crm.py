@@ -10,7 +10,7 @@ never writes twice, so a worker that was killed after the write simply repeats i
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from switchboard.versions import Version
 
@@ -296,9 +296,34 @@ class CrmConnector(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class CustomerFilter:
+    """Which customers are asked for; several conditions hold together.
+
+    `email` ignores case, `phone` is E.164, `profile` is (community, author id), and `text` is contained in
+    name, e-mail address or company, ignoring case.
+    """
+
+    email: str | None = None
+    phone: str | None = None
+    profile: tuple[str, str] | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """Some records; `next` continues the list, None at its end."""
+
+    items: list[dict[str, Any]]
+    next: str | None
+
+
 @runtime_checkable
 class RecordReader(Protocol):
-    """A CRM whose records can be read by the ids that its CRM events carry."""
+    """A CRM whose records can be read: by the ids that its CRM events carry, by search, and in lists.
+
+    Records have the CRM API's field names and their own ids; `rev` only where the CRM counts changes.
+    """
 
     def get_record(
         self,
@@ -308,9 +333,30 @@ class RecordReader(Protocol):
         followup_id: str | None = None,
         task_id: str | None = None,
     ) -> dict[str, Any]:
-        """The record under the CRM API's field names; which ids are given says what it is.
+        """The record; which ids are given says what it is.
 
         Raises VendorError `not-found` or `record-deleted`.
+        """
+
+    def find_customers(self, wanted: CustomerFilter, *, limit: int, cursor: str | None) -> RecordPage:
+        """A page of the customers that `wanted` takes; deleted ones never count.
+
+        Raises SwitchboardError `invalid` for a bad cursor.
+        """
+
+    def list_records(
+        self,
+        crm_object: Literal["case", "followup", "task"],
+        account_id: str,
+        case_id: str | None = None,
+        *,
+        limit: int,
+        cursor: str | None,
+    ) -> RecordPage:
+        """A page of a customer's cases or tasks, or of a case's followups.
+
+        Raises VendorError `not-found` or `record-deleted` for a customer or case that is not there, and
+        SwitchboardError `invalid` for a bad cursor.
         """
 
 
