@@ -16,7 +16,7 @@ from switchboard.crm import MemberSync
 from switchboard.crm_events import CrmEvent
 from switchboard.errors import FieldError, SwitchboardError
 from switchboard.ledger import Accepted, Entry
-from switchboard.members import EVENT_FLOW, faults, member_ledger_id
+from switchboard.members import EVENT_FLOW, Member, faults, member_ledger_id
 from switchboard.versions import Version, order_after, order_of
 from switchboard.work import Outcome
 
@@ -49,20 +49,13 @@ def _enter(event: CrmEvent, version: Version) -> Accepted:
 def do(entry: Entry) -> Outcome:
     """Read the member from the CRM, and accept it when that is news."""
     number = entry.entity
-    known = work.ledger().get(
-        member_ledger_id(number)
-    )  # before the CRM is read: what comes in meanwhile is newer
+    # Before the CRM is read: what is accepted while it is read must not be taken for older.
+    known = work.ledger().get(member_ledger_id(number))
     held = crm().get_member(number)
     if held is None:
         raise SwitchboardError("not-found", "The CRM has no member with this number.")
     version = held.get("version") or order_after(known.version if known else 0, clock.now())
-    try:
-        member = logic.member_of(held)
-        wrong = faults(member)
-    except ValidationError as error:
-        wrong = tuple(FieldError(f"/{one['loc'][0]}", one["msg"]) for one in error.errors())
-    if wrong:
-        raise _refused(number, version, wrong)
+    member = _member(number, held, version)
     if not logic.is_news(known, member):
         if known is not None and logic.stands_wrongly(known, held):
             crm().write_member_sync(number, logic.standing(known), profile=None)
@@ -75,7 +68,29 @@ def do(entry: Entry) -> Outcome:
         correlation_id=entry.correlation_id,
         for_owner=True,
     )
-    return Outcome("synced" if accepted.is_new else "unchanged")
+    if accepted.is_new:
+        return Outcome("synced")
+    if "version" not in held:
+        raise SwitchboardError("in-progress", "Another version came in while the CRM was read.")
+    return Outcome("unchanged", detail="A newer version was accepted before.")
+
+
+def _member(number: str, held: Mapping[str, Any], version: Version) -> Member:
+    """The CRM's record as a member; one that CrowdTwist could never take has that written on it.
+
+    Raises:
+        SwitchboardError: `invalid`.
+    """
+    try:
+        member = logic.member_of(held)
+        wrong = faults(member)
+    except ValidationError as error:
+        wrong = tuple(FieldError(f"/{one['loc'][0]}", one["msg"]) for one in error.errors())
+    if not wrong:
+        return member
+    words = "; ".join(f"{field.pointer.removeprefix('/')}: {field.detail}" for field in wrong)
+    crm().write_member_sync(number, MemberSync("Data Error", words, version), profile=None)
+    raise SwitchboardError("invalid", words)
 
 
 def _owner(entry: Entry, held: Mapping[str, Any]) -> str:
@@ -84,10 +99,3 @@ def _owner(entry: Entry, held: Mapping[str, Any]) -> str:
     teller = origin.removeprefix(_ORIGIN_OF_PARTNER) if origin.startswith(_ORIGIN_OF_PARTNER) else None
     owner: str = held.get("partnerId") or teller or partners.ADMIN
     return owner
-
-
-def _refused(number: str, version: Version, wrong: tuple[FieldError, ...]) -> SwitchboardError:
-    """A member whom CrowdTwist cannot take as the CRM has him: that stands on the member."""
-    words = "; ".join(f"{field.pointer.removeprefix('/')}: {field.detail}" for field in wrong)
-    crm().write_member_sync(number, MemberSync("Data Error", words, version), profile=None)
-    return SwitchboardError("invalid", words)

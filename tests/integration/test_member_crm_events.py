@@ -317,6 +317,31 @@ def test_an_event_that_was_entered_behind_a_clock_is_read_all_the_same(
     assert users(crowdtwist)["1-A"]["last_name"] == "Smith"
 
 
+def test_a_version_that_comes_in_while_siebel_is_read_hides_no_change(
+    deployment: Deployment, crowdtwist: Sandbox, siebel: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = siebel_member(siebel, "1-A", **{"Last Name": "Seventh"})
+    deployment.call("PUT", "/members/1-A", factories.member(version=7, lastName="Seventh"))
+    deployment.settle()
+    held["Last Name"] = "Ninth"
+    tell(deployment, "1-A")
+    reader = connectors.crm()
+    read = reader.get_member
+
+    def while_a_version_comes_in(number: str) -> Any:
+        monkeypatch.undo()
+        found = read(number)
+        deployment.call("PUT", "/members/1-A", factories.member(version=8, lastName="Eighth"))
+        return found
+
+    monkeypatch.setattr(reader, "get_member", while_a_version_comes_in)
+    deployment.settle()
+    deployment.pass_time(work.LONGEST_RETRY)
+    deployment.sweep()
+    deployment.settle()
+    assert users(crowdtwist)["1-A"]["last_name"] == "Ninth"
+
+
 def test_siebel_away_loses_no_event(deployment: Deployment, crowdtwist: Sandbox, siebel: Served) -> None:
     siebel_member(siebel, "1-A")
     siebel.fault(kind="status", status=503)
