@@ -1,14 +1,14 @@
-"""/crm/customers and below: read and write the CRM's records.
+"""/crm/customers and below: read and write the CRM's records; its members are in `members`.
 
-Changes come back as CRM events by the table's stream. With a CRM outside, records are read through by their
-ids, and nothing else is done here.
+Changes come back as CRM events by the table's stream. With a CRM outside, records are read through, and
+nothing is changed here.
 """
 
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.crm_api import logic
+from functions.crm_api import logic, members
 from functions.crm_api.models import (
     Case,
     CaseChange,
@@ -24,15 +24,16 @@ from functions.crm_api.models import (
     TaskChange,
     shown,
 )
-from switchboard import cursors, work
+from switchboard import work
 from switchboard.api import Answer, Api, Call
 from switchboard.connectors import crm
 from switchboard.connectors.builtin_crm import BuiltinCrm, Record, RecordRef, Records
-from switchboard.crm import RecordReader
+from switchboard.crm import CustomerFilter, RecordReader
 from switchboard.errors import SwitchboardError
 from switchboard.models import ApiModel, PageOf, PageQuery
 
 api = Api("crm")
+api.include(members.api)
 
 _FLOW = "crm_api"
 _CUSTOMERS = "/crm/customers"
@@ -52,11 +53,15 @@ def _records() -> Records:
     return held.records
 
 
-def _read(model: type[ApiModel], ref: RecordRef) -> Answer:
+def _reader() -> RecordReader:
     held = crm()
     if not isinstance(held, RecordReader):
         raise SwitchboardError("crm-elsewhere")
-    record = held.get_record(
+    return held
+
+
+def _read(model: type[ApiModel], ref: RecordRef) -> Answer:
+    record = _reader().get_record(
         ref.account_id, case_id=ref.case_id, followup_id=ref.followup_id, task_id=ref.task_id
     )
     headers = {"ETag": logic.etag(record)} if "rev" in record else {}
@@ -115,26 +120,10 @@ def list_customers(call: Call, query: CustomerQuery) -> Answer:
     if (query.community is None) != (query.author_id is None):
         missing = "community" if query.community is None else "authorId"
         raise logic.invalid(f"query/{missing}", "community and authorId go together")
-    if query.email is None and number is None and query.community is None:
-        page = _records().customers(q=query.q, limit=query.limit, cursor=query.cursor)
-        return _page_of(Customer, page.items, page.next)
-    found = [record for record in _candidates(query, number) if logic.fits(record, query, number)]
-    after = cursors.decode(query.cursor, r"cus_\w{26}")
-    found = sorted(found, key=lambda record: str(record["accountId"]))
-    found = [record for record in found if after is None or record["accountId"] > after]
-    more = len(found) > query.limit
-    found = found[: query.limit]
-    return _page_of(Customer, found, cursors.encode(found[-1]["accountId"]) if more else None)
-
-
-def _candidates(query: CustomerQuery, number: str | None) -> list[Record]:
-    records = _records()
-    if query.email is not None:
-        return records.customers_of(email=query.email)
-    if number is not None:
-        return records.customers_of(phone=number)
-    match = crm().find_customers_by_profile(query.community or "", query.author_id or "", key="")
-    return [records.get(RecordRef(customer.customer_id)) for customer in match.customers]
+    profile = (query.community, query.author_id) if query.community and query.author_id else None
+    wanted = CustomerFilter(query.email, number, profile, query.q)
+    page = _reader().find_customers(wanted, limit=query.limit, cursor=query.cursor)
+    return _page_of(Customer, page.items, page.next)
 
 
 @api.post(_CUSTOMERS, scope="crm:write", answers={201: Customer})
@@ -171,8 +160,7 @@ def delete_customer(call: Call, account_id: str) -> Answer:
 @api.get(_CASES, scope="crm:read", answers={200: PageOf[Case]})
 def list_cases(call: Call, account_id: str, query: PageQuery) -> Answer:
     """A customer's cases, the oldest first."""
-    _records().get(RecordRef(account_id))
-    page = _records().parts("case", account_id, limit=query.limit, cursor=query.cursor)
+    page = _reader().list_records("case", account_id, limit=query.limit, cursor=query.cursor)
     return _page_of(Case, page.items, page.next)
 
 
@@ -207,8 +195,7 @@ def delete_case(call: Call, account_id: str, case_id: str) -> Answer:
 @api.get(_FOLLOWUPS, scope="crm:read", answers={200: PageOf[Followup]})
 def list_followups(call: Call, account_id: str, case_id: str, query: PageQuery) -> Answer:
     """A case's followups, the oldest first."""
-    _records().get(RecordRef(account_id, case_id))
-    page = _records().parts("followup", account_id, case_id, limit=query.limit, cursor=query.cursor)
+    page = _reader().list_records("followup", account_id, case_id, limit=query.limit, cursor=query.cursor)
     return _page_of(Followup, page.items, page.next)
 
 
@@ -236,8 +223,7 @@ def delete_followup(call: Call, account_id: str, case_id: str, followup_id: str)
 @api.get(_TASKS, scope="crm:read", answers={200: PageOf[Task]})
 def list_tasks(call: Call, account_id: str, query: PageQuery) -> Answer:
     """A customer's tasks, the oldest first."""
-    _records().get(RecordRef(account_id))
-    page = _records().parts("task", account_id, limit=query.limit, cursor=query.cursor)
+    page = _reader().list_records("task", account_id, limit=query.limit, cursor=query.cursor)
     return _page_of(Task, page.items, page.next)
 
 

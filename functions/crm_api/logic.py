@@ -67,24 +67,6 @@ def searched_phone(query: CustomerQuery) -> str | None:
     return phone(number, query.country, pointer="query/phone")
 
 
-def fits(record: dict[str, Any], query: CustomerQuery, number: str | None) -> bool:
-    """Whether a customer fulfils every condition of a search."""
-    if query.email is not None and record.get("email", "").casefold() != query.email.strip().casefold():
-        return False
-    if number is not None and record.get("phone") != number:
-        return False
-    if query.community is not None and not any(
-        profile["community"].casefold() == query.community.casefold()
-        and profile["authorId"] == query.author_id
-        for profile in record.get("profiles", ())
-    ):
-        return False
-    if query.q is None:
-        return True
-    text = " ".join(str(record.get(name, "")) for name in ("firstName", "lastName", "email", "company"))
-    return query.q.casefold() in text.casefold()
-
-
 def invalid(field: str, detail: str) -> SwitchboardError:
     """`invalid` at one field."""
     return SwitchboardError("invalid", fields=(FieldError(f"/{field}", detail),))

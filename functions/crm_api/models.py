@@ -81,12 +81,12 @@ class CustomerQuery(PageQuery):
 
 
 class _Shown(ApiModel):
-    """What all records have. `rev` is the record's ETag."""
+    """What all records have. `rev` is the record's ETag; a CRM outside may have none."""
 
     account_id: str
-    rev: int
-    created_at: str
-    updated_at: str
+    rev: int | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
 
 
 class Profile(ApiModel):

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from switchboard import ids
+from switchboard.connectors.builtin_crm.members import SYNC_FIELDS
 from switchboard.connectors.builtin_crm.records import ACTIVITY
 from switchboard.crm_events import CrmEvent, CrmEventName
 
 _BOOKKEEPING = ACTIVITY | {"gsi1pk", "gsi1sk", "searchText", "syncedRev"}
-_IDS = ("accountId", "caseId", "followupId", "taskId")
+_IDS = ("accountId", "caseId", "followupId", "taskId", "memberNumber")
 _RECORDS = frozenset({"customer", "case", "followup", "task"})
 
 
@@ -17,9 +18,15 @@ def event_of(new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> Cr
 
     Its id follows from the record and its revision, so a stream record that comes twice is one event.
     """
-    if new is None or new.get("object") not in _RECORDS or new.get("syncedRev") == new["rev"]:
+    if new is None:
         return None
-    name = _name(new, old)
+    synced = new.get("syncedRev") is not None and new["syncedRev"] == new["rev"]
+    if new.get("object") == "member":
+        name = _member_name(new, old)
+    elif new.get("object") in _RECORDS and not synced:
+        name = _name(new, old)
+    else:
+        name = None
     if name is None:
         return None
     facts = {to: new[to] for to in _IDS if to in new}
@@ -32,8 +39,19 @@ def event_of(new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> Cr
             "event": name,
             "origin": "builtin",
             "occurredAt": moment,
+            "inStep": synced,
         }
     )
+
+
+def _member_name(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> CrmEventName | None:
+    """What happened to a member; nothing, where only his synchronization or CrowdTwist's push wrote."""
+    if "lastName" not in new:  # CrowdTwist has pushed something about a member that is not enrolled here
+        return None
+    if old is None or "lastName" not in old:
+        return "create"
+    changed = {name for name in new.keys() | old.keys() if new.get(name) != old.get(name)}
+    return None if changed <= SYNC_FIELDS else "edit"
 
 
 def _name(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> CrmEventName | None:

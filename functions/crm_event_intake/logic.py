@@ -10,25 +10,27 @@ from pydantic.alias_generators import to_camel
 from switchboard import clock, ids
 from switchboard.crm_events import ID_FIELDS, CrmEvent, CrmEventName
 from switchboard.errors import FieldError, SwitchboardError
+from switchboard.members import is_member_number
 from switchboard.models import ApiModel, QueryModel
 
-type OutsideObject = Literal["customer", "case", "followup", "task"]
+type OutsideObject = Literal["customer", "case", "followup", "task", "member"]
 type Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _AHEAD = timedelta(days=1)
-_NAMES = ("account_id", "case_id", "followup_id", "task_id")
+_NAMES = ("account_id", "case_id", "followup_id", "task_id", "member_number")
 
 
 class NewEvent(ApiModel):
-    """`POST /crm/events`. Which ids it takes follows from the object."""
+    """`POST /crm/events`. Which ids it takes follows from the object: a member has `memberNumber` alone."""
 
     object: OutsideObject
     event: CrmEventName
-    account_id: Id
+    account_id: Id | None = None
     case_id: Id | None = None
     followup_id: Id | None = None
     task_id: Id | None = None
+    member_number: Id | None = None
     occurred_at: AwareDatetime | None = None
     event_id: Id | None = None
 
@@ -54,6 +56,11 @@ def event_of(body: NewEvent, *, partner_id: str) -> CrmEvent:
     """The event that a partner tells; raises `invalid` with the field that is wrong."""
     if body.object == "followup" and body.event == "edit":
         raise _invalid("event", "a followup is created and deleted, never edited")
+    if body.object == "member":
+        if body.event == "delete":
+            raise _invalid("event", "a member is created and edited, never deleted")
+        if body.member_number is not None and not is_member_number(body.member_number):
+            raise _invalid("memberNumber", "1 to 64 letters, digits and . _ : -")
     given = {name: getattr(body, name) for name in _NAMES if getattr(body, name) is not None}
     _check_ids(body.object, given, to_camel)
     occurred = body.occurred_at or clock.now()

@@ -1,7 +1,4 @@
-"""PUT /members/{n}: accept an enrolled or updated member; GET and POST …/sync; CrowdTwist's data push.
-
-Accepting is one conditional write: it takes a newer version only, so an older one changes nothing.
-"""
+"""PUT /members/{n}: accept an enrolled or updated member; GET and POST …/sync; CrowdTwist's data push."""
 
 import hmac
 from typing import Any
@@ -9,14 +6,13 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.member_intake import logic
-from switchboard import clock, partners, queues, work
+from switchboard import clock, member_intake, partners, queues, work
 from switchboard.api import Answer, Api, Call, parse_body
 from switchboard.connectors import crm
 from switchboard.dynamo import ConditionFailed
 from switchboard.errors import FieldError, SwitchboardError
-from switchboard.ledger import Accepted, Entry
+from switchboard.ledger import Entry
 from switchboard.members import (
-    FLOW,
     PUSH_FLOW,
     Member,
     MemberState,
@@ -35,34 +31,6 @@ from switchboard.tombstones import Tombstones
 api = Api("members")
 
 
-def _accept(call: Call, number: str, member: Member, owner: str, heir_of: str | None = None) -> Accepted:
-    return work.ledger().accept(
-        partner_id=owner,
-        flow=FLOW,
-        entity=number,
-        payload=member.model_dump(mode="json", by_alias=True, exclude_none=True),
-        group=number,
-        correlation_id=call.correlation_id,
-        version=member.order,
-        shared=True,
-        heir_of=heir_of,
-    )
-
-
-def _accept_for(call: Call, number: str, member: Member) -> Accepted:
-    """Accept under the member's owner: who brought it first, an administrator for him, or his heir."""
-    caller = call.caller
-    accepted = _accept(call, number, member, caller.partner_id)
-    owner = accepted.entry.partner_id
-    if accepted.is_new or owner == caller.partner_id:
-        return accepted
-    if caller.is_admin:
-        return _accept(call, number, member, owner)
-    if partners.exists(owner):
-        raise SwitchboardError("not-found", "There is no such member.")
-    return _accept(call, number, member, caller.partner_id, heir_of=owner)
-
-
 @api.put("/members/{memberNumber}", scope="members:write", answers={202: MemberState, 200: MemberState})
 def put_member(call: Call, member_number: str, body: Member) -> Answer:
     """Accept an enrolled or updated member; it is in CrowdTwist soon. An older version is answered 200."""
@@ -71,16 +39,20 @@ def put_member(call: Call, member_number: str, body: Member) -> Answer:
         raise SwitchboardError("invalid", fields=(field,))
     if fields := faults(body):
         raise SwitchboardError("invalid", fields=fields)
-    if _is_erased(member_number):
-        raise SwitchboardError("erased")
-    accepted = _accept_for(call, member_number, body)
+    accepted = member_intake.accept(
+        member_number,
+        body,
+        body.order,
+        partner_id=call.caller.partner_id,
+        correlation_id=call.correlation_id,
+        for_owner=call.caller.is_admin,  # who acts in the owner's name
+    )
     state = state_of(accepted.entry, [])
     location = {"Location": f"{call.path}/sync"}
     if not accepted.is_new:
         if accepted.entry.version > body.order:
             state = state.model_copy(update={"status": "superseded"})
         return Answer(200, state, location)
-    queues.offer(accepted.entry)
     return Answer(202, state, location)
 
 

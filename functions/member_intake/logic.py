@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from switchboard.versions import order_of
+
 
 @dataclass(frozen=True, slots=True)
 class Push:
@@ -31,11 +33,13 @@ def push(body: Mapping[str, Any], received: datetime) -> Push | None:
     if "event" in body and isinstance(body.get("name"), str):
         at = _moment(body.get("date_occurred")) or received
         payload = {"segment": body["name"], "entered": body["event"] == "entered", "at": at.isoformat()}
-        return Push(number, f"{prefix}segment:{body['name']}", _order(at), payload | {"memberNumber": number})
+        return Push(
+            number, f"{prefix}segment:{body['name']}", order_of(at), payload | {"memberNumber": number}
+        )
     if "activityId" in body or "userActivityId" in body or "orderId" in body:
         return None
     payload = {"profile": dict(body), "at": received.isoformat(), "memberNumber": number}
-    return Push(number, f"{prefix}profile", _order(received), payload)
+    return Push(number, f"{prefix}profile", order_of(received), payload)
 
 
 def _moment(text: object) -> datetime | None:
@@ -44,7 +48,3 @@ def _moment(text: object) -> datetime | None:
     except ValueError:
         return None
     return moment if moment and moment.tzinfo else None
-
-
-def _order(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000_000)

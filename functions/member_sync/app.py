@@ -4,6 +4,8 @@ A member is updated first and created when CrowdTwist has none of that number: s
 happened, creates nothing twice. `result` says what CrowdTwist is known to hold: `sent` is the digest of the
 last data that it took, gone as soon as something else may have arrived; `unresolved` that an answer is
 missing, so that the member is read back before anything is sent again.
+
+A queue of its own brings the CRM events about members (`events`).
 """
 
 from datetime import timedelta
@@ -12,7 +14,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.member_sync import logic
+from functions.member_sync import events, logic
 from functions.member_sync.logic import Finding
 from switchboard import customers, observability, work
 from switchboard.connectors import crm, loyalty
@@ -21,7 +23,7 @@ from switchboard.crm import MemberPush, MemberSync
 from switchboard.dynamo import Item
 from switchboard.errors import AnswerLost, SwitchboardError
 from switchboard.ledger import Entry
-from switchboard.members import PUSH_FLOW, CtSyncStatus, Member, member_ledger_id
+from switchboard.members import EVENT_FLOW, PUSH_FLOW, CtSyncStatus, Member, member_ledger_id
 from switchboard.work import Outcome
 
 _TIME_TO_WORK = timedelta(seconds=20)
@@ -32,6 +34,8 @@ def do(entry: Entry, result: Item) -> Outcome:
     """Bring one member into step; `result` keeps what is known of it at CrowdTwist and in the CRM."""
     if entry.flow == PUSH_FLOW:
         return _write_push(entry)
+    if entry.flow == EVENT_FLOW:
+        return events.do(entry)
     member = Member.model_validate(entry.payload, strict=False)
     if entry.taken_over:
         result["unresolved"] = True
@@ -126,5 +130,5 @@ def _write_push(entry: Entry) -> Outcome:
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """SQS entry."""
-    return work.run_batch(event, context, do, time_to_work=_TIME_TO_WORK)
+    """SQS entry; a message is a ledger id, or the bus's envelope of a CRM event."""
+    return work.run_batch(event, context, do, enter=events.enter, time_to_work=_TIME_TO_WORK)

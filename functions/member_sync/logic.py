@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from switchboard.crm import MemberSync
 from switchboard.errors import SwitchboardError
-from switchboard.ledger import Entry, Status
-from switchboard.members import CtSyncStatus
+from switchboard.ledger import UNFINISHED, Entry, Status
+from switchboard.members import CtSyncStatus, Member
+
+_DATA = frozenset(field.alias or name for name, field in Member.model_fields.items()) - {
+    "version",
+    "modifiedAt",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,40 @@ def ct_status(error: SwitchboardError) -> CtSyncStatus:
             return "OIC Failure"
         case _:
             return "CT Failure"
+
+
+def member_of(held: Mapping[str, Any]) -> Member:
+    """The member as the CRM has it; raises pydantic's ValidationError for what is no member."""
+    known = {name: held[name] for name in _DATA if held.get(name) is not None}
+    return Member.model_validate(known, strict=False)
+
+
+def is_news(known: Entry | None, member: Member) -> bool:
+    """Whether the CRM's member is to be accepted: it is another than the accepted one, or that one failed.
+
+    One that was refused for its data is no news as long as it is the same: the CRM may tell of our very
+    write-back of the refusal.
+    """
+    if known is None or known.status in ("remote_failure", "integration_failure"):
+        return True
+    accepted = {name: value for name, value in known.payload.items() if name in _DATA}
+    return accepted != member.profile
+
+
+def stands_wrongly(known: Entry, held: Mapping[str, Any]) -> bool:
+    """Whether the CRM still shows that the member's data cannot be taken, when they are as before again."""
+    return (
+        held.get("ctSyncStatus") == "Data Error"
+        and known.result.get("ctSyncStatus") not in (None, "Data Error")
+        and known.status not in UNFINISHED
+    )
+
+
+def standing(known: Entry) -> MemberSync:
+    """How the member stands at CrowdTwist."""
+    result = known.result
+    status, error = result["ctSyncStatus"], result.get("ctSyncError")
+    return MemberSync(status, error, known.version, result.get("crowdTwistId"))
 
 
 def digest(fields: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from switchboard import breaker, clock, cursors, queues, work
 from switchboard.api import Answer, Api, Call, parse_body, problem_fields
@@ -52,7 +52,7 @@ class LedgerEntry(ApiModel):
     detail: str | None = None
     action: str | None = None
     attempts: int
-    version: int
+    version: Annotated[int, BeforeValidator(int)]
     partner_id: str
     customer_id: str | None = None
     correlation_id: str
@@ -129,7 +129,7 @@ def _in_full(entry: Entry) -> LedgerEntryInFull:
         detail=entry.detail,
         action=entry.action,
         attempts=entry.attempts,
-        version=entry.version,
+        version=int(entry.version),
         partner_id=entry.partner_id,
         customer_id=entry.customer_id,
         correlation_id=entry.correlation_id,

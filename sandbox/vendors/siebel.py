@@ -8,6 +8,7 @@ user key that is taken, ViewMode, services that refuse under 200.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import encode_basic_auth, web
@@ -20,7 +21,13 @@ type Row = dict[str, str]
 _SEEN_IN = frozenset({"All", "Organization"})
 """The integration user is no sales representative: the default view mode shows him nothing."""
 
-_CONTACT = ("Integration Id", "First Name", "Last Name", "Email Address", "Cellular Phone #", "Company")
+_CONTACT = (
+    *("Integration Id", "First Name", "Last Name", "Email Address", "Cellular Phone #", "Company", "Country"),
+)
+_ACTIVITY = (
+    *("Integration Id", "Activity SR Id", "Contact Id", "Type", "Description", "Comment", "Status", "Due"),
+)
+_SYSTEM = ("Created", "Updated", "Mod Id")
 _REQUEST = (
     *("Integration Id", "Contact Id", "Abstract", "Description", "Source", "Status", "Priority", "Owner"),
     *("Customer Ref Number", "Last Activity Date"),
@@ -30,7 +37,8 @@ _LEAD = (
     *("Phone Number", "Company", "Country", "Source Code", "Owner", "Comments"),
 )
 _MEMBER = (
-    *("Member Number", "First Name", "Last Name", "Email Address"),
+    *("Member Number", "First Name", "Last Name", "Email Address", "Phone", "Postal Code", "Birth Date"),
+    *("City", "State", "Country", "Email Opt In"),
     *("CT Sync Status", "CT Sync Error", "CT Profile", "CT Segments"),
 )
 _CAMPAIGN = ("Source Id", "Campaign Name", "Type", "Status", "Start Date", "End Date")
@@ -41,7 +49,7 @@ class Component:
     """A business component with its records.
 
     ``parent`` is the field that holds the parent's row id, ``key`` the user key, ``contact`` the field that
-    has to name a contact that is there.
+    has to name a contact that is there. ``also`` are further business objects that it is part of.
     """
 
     object: str
@@ -51,12 +59,13 @@ class Component:
     required: tuple[str, ...] = ()
     parent: str | None = None
     contact: str | None = None
+    also: tuple[str, ...] = ()
     rows: dict[str, Row] = field(default_factory=dict)
 
     @property
     def known(self) -> frozenset[str]:
         """The fields that a record may have."""
-        return frozenset({*self.fields, "Id"})
+        return frozenset({*self.fields, *_SYSTEM, "Id"})
 
     def same_key(self, row: Row) -> Row | None:
         """The record whose user key this one has; an empty key is nobody's."""
@@ -89,8 +98,10 @@ def _components() -> dict[str, Component]:
         Component(
             "Service Request",
             "Action",
-            ("Integration Id", "Activity SR Id", "Comment"),
+            _ACTIVITY,
             parent="Activity SR Id",
+            contact="Contact Id",
+            also=("Contact",),
         ),
         Component("Lead", "Lead", _LEAD, required=("Last Name",)),
         Component("Campaign", "Campaign", _CAMPAIGN, key=("Source Id",)),
@@ -174,6 +185,7 @@ class Siebel(Vendor):
             number, digit = divmod(number, 36)
             digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[digit] + digits
         row = {key: value for key, value in fields.items() if key != "Id"} | {"Id": f"1-{digits}"}
+        row |= {"Created": _now(), "Updated": _now(), "Mod Id": "0"}
         self.components[name].rows[row["Id"]] = row
         return row
 
@@ -201,7 +213,7 @@ class Siebel(Vendor):
     def _component(self, request: web.Request, name: str = "component") -> Component:
         self._check_login(request)
         component = self.components.get(request.match_info[name])
-        if component is None or component.object != request.match_info["object"]:
+        if component is None or request.match_info["object"] not in (component.object, *component.also):
             raise SiebelError(404, f"No such resource: {request.match_info[name]}(SBL-EAI-50257)")
         return component
 
@@ -281,7 +293,8 @@ class Siebel(Vendor):
         held = component.same_key(fields)
         if held is None:
             return self._written(component, self._new(component, fields))
-        held.update(fields)
+        self._check(component, held | fields)
+        self._change(held, fields)
         return self._written(component, held)
 
     async def _update(self, request: web.Request) -> web.Response:
@@ -292,8 +305,12 @@ class Siebel(Vendor):
         if all(row.get(name, "") == value for name, value in fields.items()):
             return web.Response(status=304)
         self._check(component, row | fields)
-        row.update(fields)
+        self._change(row, fields)
         return self._written(component, row)
+
+    def _change(self, row: Row, fields: Row) -> None:
+        row.update(fields)
+        row.update({"Updated": _now(), "Mod Id": str(int(row.get("Mod Id", "0")) + 1)})
 
     async def _delete(self, request: web.Request) -> web.Response:
         component = self._component(request)
@@ -412,6 +429,10 @@ class Siebel(Vendor):
             raise SiebelError(500, "The object to assign was not found(SBL-ASG-00003)")
         row["Owner"] = "SIEBEL-ASSIGNED"
         return {"Status": "SUCCESS"}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%m/%d/%Y %H:%M:%S")
 
 
 def _object(raw: bytes) -> dict[str, Any]:

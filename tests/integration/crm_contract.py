@@ -17,9 +17,13 @@ from switchboard.crm import (
     CampaignFilter,
     CrmConnector,
     Customer,
+    CustomerFilter,
     LeadReader,
     MemberPush,
     MemberSync,
+    RecordReader,
+    SurveyKeeper,
+    SurveyResponse,
 )
 from switchboard.errors import VendorError
 from tests.support.factories import key, new_case, new_lead, profile
@@ -74,6 +78,9 @@ class Desk(Protocol):
 
     def campaigns(self, *campaigns: Campaign) -> None:
         """Make these the CRM's only campaigns; their ids count for nothing."""
+
+    def add_task(self, customer_id: str, subject: str) -> str:
+        """Add a task for a customer, and answer its id."""
 
     def enrol_member(self, number: str, first_name: str, last_name: str) -> None:
         """Enrol a member of the loyalty programme, where that is done in the CRM."""
@@ -809,6 +816,137 @@ class CrmContract:
 
     def test_nobody_has_an_unknown_member_number(self, crm: CrmConnector) -> None:
         assert crm.get_member("no-such-member") is None
+
+    # Records
+
+    def test_records_are_read_by_their_ids(self, crm: CrmConnector, desk: Desk, customer: Customer) -> None:
+        reader = reading(crm)
+        owner = customer.customer_id
+        case = crm.open_case(owner, new_case(subject="No signal", priority=None), key=key())
+        crm.append_to_case(owner, case.case_id, "Still none", key=key(), active_within=WEEK)
+        task = desk.add_task(owner, "Call back")
+        [followup] = reader.list_records("followup", owner, case.case_id, limit=5, cursor=None).items
+
+        person = reader.get_record(owner)
+        assert (person["accountId"], person["lastName"], person["temporary"]) == (
+            owner,
+            customer.last_name,
+            True,
+        )
+        assert [each["community"] for each in person["profiles"]] == ["twitter"]
+        found = reader.get_record(owner, case_id=case.case_id)
+        assert (found["accountId"], found["caseId"]) == (owner, case.case_id)
+        assert (found["subject"], found["status"], found["assignedTo"]) == (
+            "No signal",
+            "open",
+            "team-network",
+        )
+        assert found["lastActivityAt"].startswith("2026-03-01T")
+        read = reader.get_record(owner, case_id=case.case_id, followup_id=followup["followupId"])
+        assert (read["body"], read["caseId"]) == ("Still none", case.case_id)
+        assert reader.get_record(owner, task_id=task)["subject"] == "Call back"
+        desk.close_case(owner, case.case_id)
+        assert reader.get_record(owner, case_id=case.case_id)["status"] == "closed"
+
+    def test_records_that_are_not_there_or_anothers(
+        self, crm: CrmConnector, desk: Desk, customer: Customer
+    ) -> None:
+        reader = reading(crm)
+        owner, other = customer.customer_id, desk.add_customer("Other")
+        case = crm.open_case(owner, new_case(), key=key()).case_id
+        second = crm.open_case(owner, new_case(), key=key()).case_id
+        crm.append_to_case(owner, case, "x", key=key(), active_within=WEEK)
+        task = desk.add_task(owner, "Call back")
+        [followup] = reader.list_records("followup", owner, case, limit=5, cursor=None).items
+        for ids in (
+            {"account_id": "nobody"},
+            {"account_id": "1-ZZZ"},
+            {"account_id": other, "case_id": case},
+            {"account_id": other, "task_id": task},
+            {"account_id": owner, "case_id": "1-ZZZ"},
+            {"account_id": owner, "case_id": second, "followup_id": followup["followupId"]},
+            {"account_id": other, "case_id": case, "followup_id": followup["followupId"]},
+        ):
+            with pytest.raises(VendorError) as raised:
+                reader.get_record(**ids)
+            assert raised.value.code in ("not-found", "record-deleted"), ids
+        with pytest.raises(VendorError):
+            reader.list_records("case", "1-ZZZ", limit=5, cursor=None)
+        with pytest.raises(VendorError):
+            reader.list_records("followup", other, case, limit=5, cursor=None)
+
+    def test_lists_of_records_have_each_once(self, crm: CrmConnector, desk: Desk, customer: Customer) -> None:
+        reader = reading(crm)
+        owner = customer.customer_id
+        opened = {crm.open_case(owner, new_case(), key=key()).case_id for _ in range(5)}
+        tasks = {desk.add_task(owner, f"Call {number}") for number in range(3)}
+        crm.open_case(desk.add_customer("Other"), new_case(), key=key())
+
+        seen: list[str] = []
+        cursor = None
+        while True:
+            page = reader.list_records("case", owner, limit=2, cursor=cursor)
+            assert len(page.items) <= 2
+            seen += [case["caseId"] for case in page.items]
+            cursor = page.next
+            if cursor is None:
+                break
+        assert (len(seen), set(seen)) == (5, opened)
+        page = reader.list_records("task", owner, limit=3, cursor=None)
+        assert ({task["taskId"] for task in page.items}, page.next) == (tasks, None)
+
+    def test_customers_are_searched_for(self, crm: CrmConnector, desk: Desk, customer: Customer) -> None:
+        reader = reading(crm)
+        jane = desk.add_customer("Millington", email="Jane@Example.com", phone="+4930111222")
+        desk.add_profile(jane, "twitter", "jane")
+
+        def found(**wanted: Any) -> list[str]:
+            page = reader.find_customers(CustomerFilter(**wanted), limit=10, cursor=None)
+            return [record["accountId"] for record in page.items]
+
+        assert found(email="jane@example.COM") == [jane]
+        assert found(email="nobody@example.com") == []
+        assert found(phone="+4930111222") == [jane]
+        assert found(profile=("Twitter", "jane")) == [jane]
+        assert found(profile=("twitter", "nobody")) == []
+        assert found(text="illingt") == [jane]
+        assert found(email="jane@example.com", phone="+49") == []
+        assert found(profile=("twitter", "jane"), text="other") == []
+        assert set(found()) == {jane, customer.customer_id}
+
+    # Surveys
+
+    def test_surveys_stand_on_the_customer(self, crm: CrmConnector, desk: Desk) -> None:
+        assert isinstance(crm, SurveyKeeper)
+        jane = desk.add_customer("Miller", email="Jane@Example.com")
+        assert crm.find_customers_by_email("jane@example.COM") == (jane,)
+        assert crm.find_customers_by_email('x"@example.com') == ()
+        for _ in range(2):
+            crm.note_survey_invitation(jane, "s1", "https://survey.example/1", reminders=0)
+        crm.note_survey_invitation(jane, "s1", "https://survey.example/1", reminders=1)
+        answers = (("Q1", "How was it?", "名無し, “good”\n"), ("Q2", "Again?", "yes"))
+        first = SurveyResponse("s1", "r1", "partial", "2026-03-01T10:00:00Z", answers[:1], "NPS", "inv")
+        done = SurveyResponse("s1", "r1", "complete", "2026-03-01T10:05:00Z", answers, "NPS", "inv")
+        second = SurveyResponse("s1", "r2", "complete", "2026-03-02T10:00:00Z")
+        for response in (second, first, done, done):
+            crm.upsert_survey_response(jane, response)
+        assert crm.survey_responses(jane) == [done, second]
+        assert reading(crm).list_records("task", jane, limit=5, cursor=None).items == []
+
+        desk.delete_customer(jane)
+        with pytest.raises(VendorError) as refused:
+            crm.upsert_survey_response(jane, done)
+        assert refused.value.code in ("not-found", "record-deleted")
+        with pytest.raises(VendorError) as refused:
+            crm.note_survey_invitation(jane, "s1", "https://survey.example/1", reminders=2)
+        assert refused.value.code in ("not-found", "record-deleted")
+        assert crm.find_customers_by_email("jane@example.com") == ()
+
+
+def reading(crm: CrmConnector) -> RecordReader:
+    """The connector as a reader of records."""
+    assert isinstance(crm, RecordReader)
+    return crm
 
 
 def _only(crm: CrmConnector, community: str, author_id: str) -> str | None:

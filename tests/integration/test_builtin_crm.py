@@ -85,6 +85,10 @@ class BuiltinDesk:
         for campaign in campaigns:
             self._crm.create_campaign(campaign, key=key())
 
+    def add_task(self, customer_id: str, subject: str) -> str:
+        task_id: str = self._crm.records.create_task(customer_id, {"subject": subject})["taskId"]
+        return task_id
+
     def enrol_member(self, number: str, first_name: str, last_name: str) -> None:
         """Nothing: a member comes into the built-in CRM by its synchronization."""
 

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.vendors.crowdtwist import CrowdTwist
 from switchboard.connectors import crm
+from tests.support import factories
 from tests.support.deployment import Context, Deployment
 from tests.support.vendors import Sandbox, configured, serving
 
@@ -47,6 +48,15 @@ def test_the_recorded_push_stands_on_the_member(deployment: Deployment, crowdtwi
     member = crm().get_member("1-4R7K")
     assert member is not None
     assert list(member["crowdTwist"]["segments"]) == ["Frequent travellers"]
+
+
+def test_the_recorded_crm_event_brings_the_member_into_step(
+    deployment: Deployment, crowdtwist: Sandbox
+) -> None:
+    deployment.call("PUT", "/crm/members/1-4R9P", factories.member(version=None))
+    assert invoke("member_sync", "_crm_event") == {"batchItemFailures": []}
+    deployment.run_queues()
+    assert [user["third_party_id"] for user in crowdtwist.control("users")["items"]] == ["1-4R9P"]
 
 
 def test_a_message_whose_entry_is_gone_is_taken_off_the_queue(deployment: Deployment) -> None:

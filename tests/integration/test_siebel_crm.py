@@ -71,6 +71,9 @@ class SiebelDesk:
     def followups(self, customer_id: str, case_id: str) -> list[str]:
         return [row["Comment"] for row in self._rows("Action").values() if row["Activity SR Id"] == case_id]
 
+    def add_task(self, customer_id: str, subject: str) -> str:
+        return self._vendor.add("Action", {"Contact Id": customer_id, "Description": subject})["Id"]
+
     def enrol_member(self, number: str, first_name: str, last_name: str) -> None:
         fields = {"Member Number": number, "First Name": first_name, "Last Name": last_name}
         self._vendor.add("LOY Member", fields)

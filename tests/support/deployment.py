@@ -43,6 +43,7 @@ QUEUES = {
     "LEAD_QUEUE_URL": "lead_work",
     "MEMBER_QUEUE_URL": "member_sync",
     "MEMBER_PUSH_QUEUE_URL": "member_sync",
+    "MEMBER_EVENT_QUEUE_URL": "member_sync",
     "CHARGING_QUEUE_URL": "charging_work",
     "PROVISIONING_QUEUE_URL": "charging_provision",
     "TRIGGER_FANOUT_QUEUE_URL": "trigger_fanout",
@@ -62,7 +63,7 @@ QUEUES = {
 STANDARD_QUEUES = frozenset(
     f"{name}_QUEUE_URL"
     for name in (
-        *("PROVISIONING", "TRIGGER_FANOUT", "TRIGGER_DELIVERY", "RECORD_SYNC"),
+        *("PROVISIONING", "MEMBER_EVENT", "TRIGGER_FANOUT", "TRIGGER_DELIVERY", "RECORD_SYNC"),
         *("SURVEY_EVENT", "SURVEY_DUMP", "RESUBMISSION", "ERASURE"),
     )
 )
@@ -185,7 +186,8 @@ class Deployment:
         )["ShardIterator"]
         records: list[Any] = streams.get_records(ShardIterator=iterator)["Records"]
         new, self.changes_seen = records[self.changes_seen :], len(records)
-        new = [record for record in new if record["dynamodb"]["Keys"]["pk"]["S"].startswith("CUSTOMER#")]
+        kept = ("CUSTOMER#", "MEMBER#")
+        new = [record for record in new if record["dynamodb"]["Keys"]["pk"]["S"].startswith(kept)]
         if new:
             handler = importlib.import_module("functions.crm_changes.app").lambda_handler
             assert handler({"Records": new}, Context()) == {"batchItemFailures": []}

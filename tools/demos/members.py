@@ -16,7 +16,7 @@ def run(stack: DemoStack) -> None:
     """Create, update, meet a data error, correct it; then CrowdTwist goes away and comes back."""
     headline("Members are kept in step with CrowdTwist")
     stack.sandbox.post("/_control/crowdtwist/reset").raise_for_status()
-    crm = stack.partner("loyalty CRM", "members:write", "members:read")
+    crm = stack.partner("loyalty CRM", "members:write", "members:read", "crm:write")
     tag = uuid.uuid4().hex[:8]
     jane, john = f"1-{tag}-J", f"1-{tag}-K"
     address = f"jane.{tag}@example.com"
@@ -33,6 +33,7 @@ def run(stack: DemoStack) -> None:
     )
     corrected = recorded("member_intake_corrected") | {"email": f"john.{tag}@example.com"}
     _put(stack, crm, "corrected in the CRM", john, corrected)
+    _edit(stack, crm, jane)
     _push(stack, crm, jane)
     _outage(stack, crm, tag)
 
@@ -56,6 +57,22 @@ def _done(stack: DemoStack, crm: httpx.Client, number: str) -> Any:
 def _told(found: dict[str, Any]) -> str:
     error = f": {found['ctSyncError']}" if found["ctSyncError"] else ""
     return f"{found['status']}, CT Sync Status {found['ctSyncStatus']}{error}"
+
+
+def _edit(stack: DemoStack, crm: httpx.Client, number: str) -> None:
+    started = time.monotonic()
+    crm.patch(f"/crm/members/{number}", json={"lastName": "Miller-Smith"}).raise_for_status()
+
+    def look() -> Any:
+        users = stack.sandbox.get("/_control/crowdtwist/users").json()["items"]
+        names = [user["last_name"] for user in users if user["third_party_id"] == number]
+        return names if names == ["Miller-Smith"] else None
+
+    stack.wait_for(look, "the change in CrowdTwist")
+    line(
+        "she is renamed in the built-in CRM",
+        f"its event took that to CrowdTwist ({time.monotonic() - started:.1f} s)",
+    )
 
 
 def _push(stack: DemoStack, crm: httpx.Client, number: str) -> None:

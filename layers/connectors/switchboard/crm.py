@@ -10,7 +10,9 @@ never writes twice, so a worker that was killed after the write simply repeats i
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from switchboard.versions import Version
 
 UNLINKED = "unlinked"
 """The `customer_id` of a case whose customer a person has still to settle."""
@@ -184,7 +186,7 @@ class MemberSync:
 
     status: str
     error: str | None
-    version: int
+    version: Version
     crowdtwist_id: int | str | None = None
 
 
@@ -283,11 +285,14 @@ class CrmConnector(Protocol):
 
     # Members (source 003)
 
-    def write_member_sync(self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any]) -> None:
+    def write_member_sync(
+        self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any] | None
+    ) -> None:
         """Write CT Sync Status and CT Sync Error on the member; an older version changes nothing.
 
         `profile` is the member's data (the API's names): a CRM that holds the member itself leaves it alone,
-        the built-in one keeps it. Writing the same again is harmless. Raises VendorError `not-found` when
+        the built-in one keeps it, unless it was changed there since; None leaves the data alone. Writing the
+        same again is harmless. Raises VendorError `not-found` when
         the CRM has no such member.
         """
 
@@ -297,12 +302,39 @@ class CrmConnector(Protocol):
     def get_member(self, member_number: str) -> Mapping[str, Any] | None:
         """The member: his own data under the API's names, `ctSyncStatus`, `ctSyncError`, and `crowdTwist`,
         which is what the loyalty programme has pushed (`profile`, and `segments` by name). None for nobody.
+
+        A CRM that numbers the changes of its members says `version`, and who enrolled one here `partnerId`.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerFilter:
+    """Which customers are asked for; several conditions hold together.
+
+    `email` ignores case, `phone` is E.164, `profile` is (community, author id), and `text` is contained in
+    name, e-mail address or company, ignoring case.
+    """
+
+    email: str | None = None
+    phone: str | None = None
+    profile: tuple[str, str] | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """Some records; `next` continues the list, None at its end."""
+
+    items: list[dict[str, Any]]
+    next: str | None
 
 
 @runtime_checkable
 class RecordReader(Protocol):
-    """A CRM whose records can be read by the ids that its CRM events carry."""
+    """A CRM whose records can be read: by the ids that its CRM events carry, by search, and in lists.
+
+    Records have the CRM API's field names and their own ids; `rev` only where the CRM counts changes.
+    """
 
     def get_record(
         self,
@@ -312,9 +344,30 @@ class RecordReader(Protocol):
         followup_id: str | None = None,
         task_id: str | None = None,
     ) -> dict[str, Any]:
-        """The record under the CRM API's field names; which ids are given says what it is.
+        """The record; which ids are given says what it is.
 
         Raises VendorError `not-found` or `record-deleted`.
+        """
+
+    def find_customers(self, wanted: CustomerFilter, *, limit: int, cursor: str | None) -> RecordPage:
+        """A page of the customers that `wanted` takes; deleted ones never count.
+
+        Raises SwitchboardError `invalid` for a bad cursor.
+        """
+
+    def list_records(
+        self,
+        crm_object: Literal["case", "followup", "task"],
+        account_id: str,
+        case_id: str | None = None,
+        *,
+        limit: int,
+        cursor: str | None,
+    ) -> RecordPage:
+        """A page of a customer's cases or tasks, or of a case's followups.
+
+        Raises VendorError `not-found` or `record-deleted` for a customer or case that is not there, and
+        SwitchboardError `invalid` for a bad cursor.
         """
 
 

@@ -34,7 +34,8 @@ class CrmEvent(ApiModel):
     """One CRM event.
 
     `origin` says which CRM it happened in: `builtin`, `siebel`, `vcc`, or `partner:<partnerId>`.
-    `recovered` marks an event that a sweep found because nothing had told of it.
+    `recovered` marks an event that a sweep found because nothing had told of it, `in_step` a change that a
+    synchronization made itself: it has nothing to learn from it.
     """
 
     event_id: str
@@ -48,6 +49,7 @@ class CrmEvent(ApiModel):
     task_id: str | None = None
     member_number: str | None = None
     recovered: bool = False
+    in_step: bool = False
 
     @model_validator(mode="after")
     def _has_its_ids(self) -> Self:

@@ -15,9 +15,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from switchboard.errors import FieldError, SwitchboardError
 from switchboard.ledger import Entry, entry_id
 from switchboard.models import ApiModel
+from switchboard.versions import order_of
 
 FLOW = "member"
 PUSH_FLOW = "member_push"
+EVENT_FLOW = "member_event"
 
 type CtSyncStatus = Literal["Success", "Data Error", "CT Failure", "OIC Failure"]
 """The values of the member's CT Sync Status. `Success` is ours: the source names only the failures."""
@@ -28,33 +30,44 @@ type Attribute = str | int | float | bool | None
 _NUMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
-class Member(ApiModel):
-    """`PUT /members/{memberNumber}`: the member as the CRM has it now.
+type Email = Annotated[
+    str, Field(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")
+]
+type Phone = Annotated[
+    str,
+    Field(
+        max_length=40,
+        pattern=r"^\+?[0-9][0-9 ()./-]{3,}$",
+        description="E.164, or national with country.",
+    ),
+]
+type PostalCode = Annotated[str, Field(min_length=1, max_length=20)]
+type CountryCode = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2.")]
+type Attributes = Annotated[dict[Text, Attribute], Field(max_length=100)]
 
-    What is left out is not known, and stays as it is in CrowdTwist. Either `version` or `modifiedAt` says
-    how new it is: one member keeps to one of the two.
-    """
+
+class MemberData(ApiModel):
+    """The member's own data. What is left out is not known, and stays as it is in CrowdTwist."""
 
     first_name: Text
     last_name: Text
-    email: Annotated[
-        str, Field(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")
-    ]
-    phone: Annotated[
-        str | None,
-        Field(
-            max_length=40,
-            pattern=r"^\+?[0-9][0-9 ()./-]{3,}$",
-            description="E.164, or national with country.",
-        ),
-    ] = None
-    postal_code: Annotated[str, Field(min_length=1, max_length=20)] | None = None
+    email: Email
+    phone: Phone | None = None
+    postal_code: PostalCode | None = None
     date_of_birth: date | None = None
     city: Text | None = None
     state: Text | None = None
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2.")] | None = None
+    country: CountryCode | None = None
     email_opt_in: bool | None = None
-    attributes: Annotated[dict[Text, Attribute], Field(max_length=100)] = {}
+    attributes: Attributes = {}
+
+
+class Member(MemberData):
+    """`PUT /members/{memberNumber}`: the member as the CRM has it now.
+
+    Either `version` or `modifiedAt` says how new it is: one member keeps to one of the two.
+    """
+
     version: Annotated[int, Field(ge=0, lt=2**53)] | None = None
     modified_at: AwareDatetime | None = None
 
@@ -64,7 +77,7 @@ class Member(ApiModel):
         if self.version is not None:
             return self.version
         assert self.modified_at is not None  # noqa: S101 - the intake refuses a member without either
-        return int(self.modified_at.timestamp() * 1_000_000)
+        return order_of(self.modified_at)
 
     @property
     def profile(self) -> dict[str, Any]:
@@ -74,10 +87,10 @@ class Member(ApiModel):
         )
 
 
-def faults(member: Member) -> tuple[FieldError, ...]:
-    """The rules that several fields make together."""
+def faults(member: MemberData) -> tuple[FieldError, ...]:
+    """What breaks a rule that several fields make together."""
     found = []
-    if member.version is None and member.modified_at is None:
+    if isinstance(member, Member) and member.version is None and member.modified_at is None:
         found.append(FieldError("/version", "give version or modifiedAt, which say how new the member is"))
     if member.phone is not None and not member.phone.startswith("+") and member.country is None:
         found.append(FieldError("/phone", "a national number needs the country; or write it as E.164"))
@@ -133,7 +146,7 @@ def state_of(entry: Entry, history: list[dict[str, Any]]) -> MemberState:
         code=entry.code,
         action=entry.action,
         attempts=entry.attempts,
-        version=entry.version,
+        version=int(entry.version),
         crowd_twist_id=entry.result.get("crowdTwistId"),
         updated_at=entry.updated_at,
         history=history,

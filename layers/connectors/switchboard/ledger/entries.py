@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from switchboard import clock, ids
 from switchboard.dynamo import Item
 from switchboard.errors import find
+from switchboard.versions import Version
 
 type Status = Literal[
     "pending",
@@ -56,7 +57,7 @@ class Entry:
     entity: str
     partner_id: str
     status: Status
-    version: int
+    version: Version
     revision: int
     attempts: int
     group: str

@@ -30,6 +30,7 @@ from switchboard.ledger.keys import (
     recent_key,
     shard_of,
 )
+from switchboard.versions import Version
 
 _HISTORY_IN_ENTRY = 40
 _HISTORY_MOVED = 20
@@ -50,7 +51,7 @@ class Ledger(Decisions):
         payload: dict[str, Any],
         group: str,
         correlation_id: str,
-        version: int = 1,
+        version: Version = 1,
         status: Literal["pending", "filtered", "synced", "remote_failure"] = "pending",
         code: str | None = None,
         result: Item | None = None,

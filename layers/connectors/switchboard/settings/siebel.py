@@ -36,6 +36,8 @@ class ContactFields(ApiModel):
     last_name: SiebelName = "Last Name"
     email: SiebelName = "Email Address"
     phone: SiebelName = "Cellular Phone #"
+    company: SiebelName = "Company"
+    country: SiebelName = "Country"
 
 
 class Contacts(Component):
@@ -99,6 +101,51 @@ class Activities(Component):
     fields: ActivityFields = ActivityFields()
 
 
+class TaskFields(ApiModel):
+    """A task's fields."""
+
+    contact_id: SiebelName = "Contact Id"
+    request_id: SiebelName = "Activity SR Id"
+    subject: SiebelName = "Description"
+    kind: SiebelName = "Type"
+    status: SiebelName = "Status"
+    due: SiebelName = "Due"
+
+
+class Tasks(Component):
+    """Tasks: the activities of a contact that belong to no case. UNVERIFIED."""
+
+    resource: Resource = "Contact/Action"
+    fields: TaskFields = TaskFields()
+
+
+class SurveyFields(ApiModel):
+    """The fields of an activity that stands for a survey's invitation or response."""
+
+    key: SiebelName = "Integration Id"
+    contact_id: SiebelName = "Contact Id"
+    kind: SiebelName = "Type"
+    subject: SiebelName = "Description"
+    body: SiebelName = "Comment"
+
+
+class Surveys(Component):
+    """Survey invitations and responses: activities of a contact, of types of their own. UNVERIFIED."""
+
+    resource: Resource = "Contact/Action"
+    fields: SurveyFields = SurveyFields()
+    invitation: SiebelName = "Survey Invitation"
+    response: SiebelName = "Survey Response"
+
+
+class SystemFields(ApiModel):
+    """What Siebel keeps of every record."""
+
+    created: SiebelName = "Created"
+    updated: SiebelName = "Updated"
+    changes: SiebelName = "Mod Id"
+
+
 class LeadFields(ApiModel):
     """A lead's fields, in the record and in the `Lead IO` of CreateLeads."""
 
@@ -151,6 +198,13 @@ class MemberFields(ApiModel):
     first_name: SiebelName = "First Name"
     last_name: SiebelName = "Last Name"
     email: SiebelName = "Email Address"
+    phone: SiebelName = "Phone"
+    postal_code: SiebelName = "Postal Code"
+    date_of_birth: SiebelName = "Birth Date"
+    city: SiebelName = "City"
+    state: SiebelName = "State"
+    country: SiebelName = "Country"
+    email_opt_in: SiebelName = "Email Opt In"
     sync_status: SiebelName = "CT Sync Status"
     sync_error: SiebelName = "CT Sync Error"
     profile: SiebelName = "CT Profile"
@@ -180,7 +234,10 @@ class SiebelSettings(ApiModel):
     profiles: Profiles = Profiles()
     requests: Requests = Requests()
     activities: Activities = Activities()
+    tasks: Tasks = Tasks()
+    surveys: Surveys = Surveys()
     leads: Leads = Leads()
     campaigns: Campaigns = Campaigns()
     members: Members = Members()
     assignment: Assignment = Assignment()
+    system: SystemFields = SystemFields()

@@ -10,13 +10,13 @@ it. For cases that holds within one customer: whoever opens a case writes down f
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from switchboard import clock
-from switchboard.connectors.builtin_crm import campaigns, leads, surveys
+from switchboard.connectors.builtin_crm import campaigns, leads, search, surveys
 from switchboard.connectors.builtin_crm.keys import RecordRef, links, new_id, profile_pk
 from switchboard.connectors.builtin_crm.members import Members
-from switchboard.connectors.builtin_crm.records import ABSENT, LIVE, Record, RecordPage, Records, present
+from switchboard.connectors.builtin_crm.records import ABSENT, LIVE, Record, Records, present
 from switchboard.crm import (
     UNLINKED,
     Campaign,
@@ -24,12 +24,14 @@ from switchboard.crm import (
     CampaignPage,
     Case,
     Customer,
+    CustomerFilter,
     CustomerMatch,
     Lead,
     MemberPush,
     MemberSync,
     NewCase,
     NewLead,
+    RecordPage,
     SocialProfile,
     SurveyResponse,
 )
@@ -66,6 +68,23 @@ class BuiltinCrm:
     ) -> Record:
         """One request."""
         return self.records.get(RecordRef(account_id, case_id, followup_id, task_id))
+
+    def find_customers(self, wanted: CustomerFilter, *, limit: int, cursor: str | None) -> RecordPage:
+        """See `search.customers`: one request and one for each customer found, or those of a list."""
+        return search.customers(self.records, wanted, limit=limit, cursor=cursor)
+
+    def list_records(
+        self,
+        crm_object: Literal["case", "followup", "task"],
+        account_id: str,
+        case_id: str | None = None,
+        *,
+        limit: int,
+        cursor: str | None,
+    ) -> RecordPage:
+        """By id: of fresh ids the oldest first. Two requests."""
+        self.records.get(RecordRef(account_id, case_id))
+        return self.records.parts(crm_object, account_id, case_id, limit=limit, cursor=cursor)
 
     def find_customers_by_profile(self, community: str, author_id: str, *, key: str) -> CustomerMatch:
         """One request: the links carry the names (see `keys`)."""
@@ -249,7 +268,9 @@ class BuiltinCrm:
             self._move_followup(item, moved)
         return _case(self.records.get(moved))
 
-    def write_member_sync(self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any]) -> None:
+    def write_member_sync(
+        self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any] | None
+    ) -> None:
         """Two requests, one when there is nothing to change; a member that is not there is made."""
         self.members.write_sync(member_number, sync, profile)
 

@@ -1,7 +1,11 @@
 """Loyalty members in the built-in CRM: their data, how they stand with CrowdTwist, what it says of them.
 
 A member's record follows the rules of `records`: `rev` grows with each write, and the table's stream tells
-of it. `SYNC_FIELDS` are what the synchronization itself writes: a change of those alone is no news for it.
+of it. `SYNC_FIELDS` are what the synchronization itself writes: a change of those alone is no CRM event.
+Where it writes the member's data too, `syncedRev` marks the revision: that event has nothing new for it.
+
+`version` says how new the member's data is, in the order in which versions are accepted. A change that is
+made here comes after the version that it changes; an older one never takes its place.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,14 +18,18 @@ from switchboard import clock
 from switchboard.crm import MemberPush, MemberSync
 from switchboard.dynamo import ConditionFailed, Item, Table
 from switchboard.errors import VendorError
+from switchboard.versions import order_after
 
 SYNC_FIELDS = frozenset(
-    {"ctSyncStatus", "ctSyncError", "ctSyncVersion", "crowdTwistId", "crowdTwist", "updatedAt", "rev"}
+    {
+        *("ctSyncStatus", "ctSyncError", "ctSyncVersion", "crowdTwistId", "crowdTwist"),
+        *("version", "syncedRev", "updatedAt", "rev"),
+    }
 )
 """What the synchronization writes: by itself not worth a CRM event of the member."""
 
 _ATTEMPTS = 10
-_KEPT = SYNC_FIELDS | {"pk", "sk", "object", "memberNumber", "createdAt"}
+_KEPT = SYNC_FIELDS | {"pk", "sk", "object", "memberNumber", "createdAt", "partnerId"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +44,70 @@ class Members:
         item = self.table.get(_pk(number), "MEMBER")
         if item is None:
             return None
-        return {name: _with_floats(value) for name, value in item.items() if name not in ("pk", "sk")}
+        return _shown(item)
 
-    def write_sync(self, number: str, sync: MemberSync, profile: Mapping[str, Any]) -> None:
-        """Write how the member stands, and the data of that version; an older version changes nothing."""
+    def save(
+        self,
+        number: str,
+        fields: Mapping[str, Any],
+        *,
+        partner_id: str,
+        replace: bool,
+        expected_rev: int | None = None,
+    ) -> tuple[Item, bool]:
+        """Change a member as a person does; None removes a field. Two requests, one for no change.
+
+        Args:
+            number: the member number.
+            fields: the member's data under the API's names.
+            partner_id: who does it; one who enrols a member is kept on it.
+            replace: whether what `fields` does not name goes, and a member that is not there is made.
+            expected_rev: the revision that is changed; None for any.
+
+        Returns the record, and whether this call made it.
+
+        Raises:
+            VendorError: `not-found`, or `precondition-failed` when the rev is not `expected_rev`.
+        """
+        given = _without_floats(fields)
+
+        def change(item: Item) -> Item:
+            enrolled = "lastName" in item
+            if not (enrolled or replace):
+                raise VendorError("not-found", "The CRM has no such member.")
+            if expected_rev is not None and (not enrolled or item["rev"] != expected_rev):
+                raise VendorError("precondition-failed")
+            base = {name: value for name, value in item.items() if name in _KEPT} if replace else item
+            changed = {
+                name: value for name, value in (base | given).items() if value is not None or name in _KEPT
+            }
+            if changed == item:
+                return item
+            owner = {} if enrolled else {"partnerId": partner_id}
+            return changed | owner | {"version": order_after(item.get("version", 0), self.now())}
+
+        before, after = self._rewrite(number, change)
+        return _shown(after), "lastName" not in before
+
+    def write_sync(self, number: str, sync: MemberSync, profile: Mapping[str, Any] | None) -> None:
+        """Write how the member stands, and the data of that version; an older version changes nothing.
+
+        Data that was changed here after that version stays.
+        """
 
         def change(item: Item) -> Item:
             if item.get("ctSyncVersion", -1) > sync.version:
                 return item
-            kept = {name: value for name, value in item.items() if name in _KEPT}
             known = sync.crowdtwist_id if sync.crowdtwist_id is not None else item.get("crowdTwistId")
-            changed: Item = kept | _without_floats(profile)
-            changed |= {"ctSyncStatus": sync.status, "ctSyncError": sync.error}
-            return changed | {"ctSyncVersion": sync.version, "crowdTwistId": known}
+            status: Item = {"ctSyncStatus": sync.status, "ctSyncError": sync.error}
+            status |= {"ctSyncVersion": sync.version, "crowdTwistId": known}
+            if profile is None or item.get("version", -1) > sync.version:
+                return item | status
+            kept = {name: value for name, value in item.items() if name in _KEPT}
+            changed: Item = kept | _without_floats(profile) | {"version": sync.version}
+            # A change of the status alone is no event anyway.
+            synced = {} if _data(changed) == _data(item) else {"syncedRev": item["rev"] + 1}
+            return changed | status | synced
 
         self._rewrite(number, change)
 
@@ -66,8 +125,11 @@ class Members:
 
         self._rewrite(number, change)
 
-    def _rewrite(self, number: str, change: Callable[[Item], Item]) -> None:
-        """Read, `change`, write unless someone else has written; then again with what he wrote."""
+    def _rewrite(self, number: str, change: Callable[[Item], Item]) -> tuple[Item, Item]:
+        """Read, `change`, write unless someone else has written; then again with what he wrote.
+
+        Returns the record before and after.
+        """
         pk = _pk(number)
         item = self.table.get(pk, "MEMBER")
         for _ in range(_ATTEMPTS):
@@ -81,8 +143,8 @@ class Members:
             }
             before = item or new | {"rev": 0}
             changed = change(before)
-            if changed == item:
-                return
+            if changed == before:
+                return before, before
             changed = changed | {"updatedAt": moment, "rev": before["rev"] + 1}
             try:
                 self.table.put(
@@ -93,8 +155,19 @@ class Members:
             except ConditionFailed as found:
                 item = found.item
             else:
-                return
+                return before, changed
         raise VendorError("conflict", "Others keep changing this member.")
+
+
+def _data(item: Item) -> Item:
+    """The member's own data."""
+    return {name: value for name, value in item.items() if name not in _KEPT}
+
+
+def _shown(item: Item) -> Item:
+    """The record without its keys; its version as it is compared."""
+    known = {name: value for name, value in item.items() if name not in ("pk", "sk")}
+    return {name: value if name == "version" else _with_floats(value) for name, value in known.items()}
 
 
 def _without_floats(value: Any) -> Any:

@@ -31,7 +31,7 @@ from switchboard.connectors.builtin_crm.keys import (
     phone_pk,
     public,
 )
-from switchboard.crm import UNLINKED
+from switchboard.crm import UNLINKED, RecordPage
 from switchboard.dynamo import ConditionFailed, Item, Table, TransactionCancelled, Write, transact
 from switchboard.errors import FieldError, VendorError
 
@@ -50,14 +50,6 @@ LIVE = "attribute_exists(rev) AND attribute_not_exists(deletedAt)"
 
 _ATTEMPTS = 10
 _KEPT_IN_TOMBSTONE = ("pk", "sk", "object", "accountId", "caseId", "followupId", "taskId", "createdAt", "rev")
-
-
-@dataclass(frozen=True, slots=True)
-class RecordPage:
-    """Some records; `next` continues the list, None at its end."""
-
-    items: list[Record]
-    next: str | None
 
 
 def tombstone(item: Item, moment: str) -> Item:

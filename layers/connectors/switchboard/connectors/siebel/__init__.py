@@ -4,7 +4,7 @@
     case       Service Request        followup   Activity (Action)
     lead       SocialMediaService/CreateLeads, read back as a record
     campaign   SocialMediaService/GetCampaigns
-    member     LOY Member
+    member     LOY Member              survey, task   Activity (Action) of a contact
 
 The caller's `key` becomes the record's Integration Id, its natural key: an insert whose answer was lost
 finds its own record when it is repeated. Integration Id as a user key is INFERRED from common practice;
@@ -18,15 +18,17 @@ second inserts that same one, and so meets it.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from switchboard import clock, ids
 from switchboard.breaker import PATIENT_THRESHOLD, Gate
 from switchboard.connectors.siebel.campaigns import Campaigns
 from switchboard.connectors.siebel.leads import Leads
 from switchboard.connectors.siebel.members import Members
+from switchboard.connectors.siebel.records import Records
 from switchboard.connectors.siebel.rest import (
     BAD_REFERENCE,
+    TIME,
     AlreadyThere,
     Rest,
     Row,
@@ -34,9 +36,11 @@ from switchboard.connectors.siebel.rest import (
     classify,
     equals,
     is_empty,
+    moment,
     plain,
 )
 from switchboard.connectors.siebel.slots import Slots
+from switchboard.connectors.siebel.surveys import Surveys
 from switchboard.crm import (
     UNLINKED,
     Campaign,
@@ -44,13 +48,16 @@ from switchboard.crm import (
     CampaignPage,
     Case,
     Customer,
+    CustomerFilter,
     CustomerMatch,
     Lead,
     MemberPush,
     MemberSync,
     NewCase,
     NewLead,
+    RecordPage,
     SocialProfile,
+    SurveyResponse,
 )
 from switchboard.dynamo import Table
 from switchboard.errors import VendorError
@@ -62,7 +69,6 @@ from switchboard.settings.siebel import SiebelSettings
 __all__ = ["Siebel", "connect"]
 
 _PREFIX = "swb"
-_TIME = "%m/%d/%Y %H:%M:%S"
 
 
 def connect(state: Table) -> "Siebel":
@@ -344,14 +350,11 @@ class Siebel:
         return any(True for _ in self._rest.find(activities, spec))
 
     def _moment(self) -> str:
-        return self._now().astimezone(UTC).strftime(_TIME)
+        return self._now().astimezone(UTC).strftime(TIME)
 
     def _last_activity(self, row: Row) -> datetime:
-        try:
-            written = row.get(self._settings().requests.fields.last_activity) or ""
-            return datetime.strptime(written, _TIME).replace(tzinfo=UTC)
-        except ValueError:
-            return datetime.min.replace(tzinfo=UTC)
+        written = row.get(self._settings().requests.fields.last_activity)
+        return moment(written) or datetime.min.replace(tzinfo=UTC)
 
     def _is_active(self, row: Row, active_within: timedelta) -> bool:
         return self._last_activity(row) >= self._now() - active_within
@@ -383,7 +386,9 @@ class Siebel:
 
     # members ------------------------------------------------------------------------------------------
 
-    def write_member_sync(self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any]) -> None:
+    def write_member_sync(
+        self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any] | None
+    ) -> None:
         """Two requests. The member's own data is Siebel's already."""
         self._members.write_sync(member_number, sync)
 
@@ -394,6 +399,57 @@ class Siebel:
     def get_member(self, member_number: str) -> Mapping[str, Any] | None:
         """One request."""
         return self._members.get(member_number)
+
+    # records and surveys ------------------------------------------------------------------------------
+
+    def get_record(
+        self,
+        account_id: str,
+        *,
+        case_id: str | None = None,
+        followup_id: str | None = None,
+        task_id: str | None = None,
+    ) -> dict[str, Any]:
+        """See `records.Records`: one request or two."""
+        return self._records().get(account_id, case_id, followup_id, task_id)
+
+    def find_customers(self, wanted: CustomerFilter, *, limit: int, cursor: str | None) -> RecordPage:
+        """One request, two for a social profile; in Siebel's order."""
+        return self._records().customers(wanted, limit=limit, cursor=cursor)
+
+    def list_records(
+        self,
+        crm_object: Literal["case", "followup", "task"],
+        account_id: str,
+        case_id: str | None = None,
+        *,
+        limit: int,
+        cursor: str | None,
+    ) -> RecordPage:
+        """Two requests; in Siebel's order."""
+        return self._records().parts(crm_object, account_id, case_id, limit=limit, cursor=cursor)
+
+    def find_customers_by_email(self, email: str) -> tuple[str, ...]:
+        """One request."""
+        return self._surveys().by_email(email)
+
+    def note_survey_invitation(self, customer_id: str, survey_id: str, url: str, *, reminders: int) -> None:
+        """One request."""
+        self._surveys().note_invitation(customer_id, survey_id, url, reminders)
+
+    def upsert_survey_response(self, customer_id: str, response: SurveyResponse) -> None:
+        """One request."""
+        self._surveys().upsert_response(customer_id, response)
+
+    def survey_responses(self, customer_id: str) -> list[SurveyResponse]:
+        """One request for each 100."""
+        return self._surveys().responses_of(customer_id)
+
+    def _records(self) -> Records:
+        return Records(self._rest, self._settings(), self._customer, self._carriers)
+
+    def _surveys(self) -> Surveys:
+        return Surveys(self._rest, self._settings(), self._gone)
 
     def _leads(self) -> Leads:
         settings = self._settings()

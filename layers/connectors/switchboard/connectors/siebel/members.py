@@ -7,9 +7,11 @@ INFERRED; the fields for what CrowdTwist pushes are extension columns, UNVERIFIE
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from switchboard.connectors.siebel.rest import Rest, Row, equals, plain
+from switchboard.countries import CODES
 from switchboard.crm import MemberPush, MemberSync
 from switchboard.errors import VendorError
 from switchboard.settings.siebel import Members as MemberNames
@@ -60,6 +62,13 @@ class Members:
             "firstName": row.get(fields.first_name),
             "lastName": row.get(fields.last_name),
             "email": row.get(fields.email),
+            "phone": row.get(fields.phone),
+            "postalCode": row.get(fields.postal_code),
+            "dateOfBirth": _day(row.get(fields.date_of_birth)),
+            "city": row.get(fields.city),
+            "state": row.get(fields.state),
+            "country": _country(row.get(fields.country)),
+            "emailOptIn": _flag(row.get(fields.email_opt_in)),
             "ctSyncStatus": row.get(fields.sync_status),
             "ctSyncError": row.get(fields.sync_error),
         }
@@ -70,7 +79,7 @@ class Members:
         return {
             "memberNumber": number,
             "crowdTwist": pushed,
-            **{name: value for name, value in known.items() if value},
+            **{name: value for name, value in known.items() if value not in (None, "")},
         }
 
     def _there(self, number: str) -> Row:
@@ -85,6 +94,23 @@ class Members:
         if len(rows) > 1:
             raise VendorError("remote-unexpected", "Siebel has several members with one number.")
         return rows[0] if rows else None
+
+
+def _day(text: str | None) -> str | None:
+    """A date as Siebel writes it (`MM/DD/YYYY`, perhaps with a time) in ISO 8601; None for anything else."""
+    try:
+        return datetime.strptime((text or "")[:10], "%m/%d/%Y").date().isoformat()  # noqa: DTZ007 - a day
+    except ValueError:
+        return None
+
+
+def _country(text: str | None) -> str | None:
+    """An ISO code; Siebel's picklist may have names, which are left out rather than guessed at."""
+    return text if text in CODES else None
+
+
+def _flag(text: str | None) -> bool | None:
+    return {"Y": True, "N": False}.get(text or "")
 
 
 def _as_text(held: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ update a 304, lasting errors come as 500 with an SBL code, a page has 10 records
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from switchboard import ids
@@ -23,6 +24,9 @@ type Row = dict[str, Any]
 """A record under this Siebel's own names. All values are text; `Id` is the row id."""
 
 PAGE_SIZE = 100
+TIME = "%m/%d/%Y %H:%M:%S"
+"""How Siebel writes a time; read as UTC, which is what ours are written in."""
+
 MAX_PAGES = 1000
 
 _NO_DATA = "There is no data"
@@ -108,6 +112,25 @@ class Rest:
     def __init__(self, client: ConnectorClient) -> None:
         self._client = client
 
+    def page(self, component: Component, spec: str | None, *, start: int, size: int) -> list[Row]:
+        """`size` records that a search specification takes, or any, from the `start`th on; 100 at most.
+
+        Siebel keeps no order unless it is asked for one, and how to ask is not documented.
+        """
+        wanted = {} if spec is None else {"searchspec": spec}
+        answer = self._client.get(
+            _path(component),
+            params=wanted
+            | {
+                "ViewMode": component.view_mode,
+                "PageSize": size,
+                "StartRowNum": start,
+                "uniformresponse": "Y",
+            },
+            accept=(404,),
+        )
+        return _rows(answer)
+
     def find(self, component: Component, spec: str) -> Iterator[Row]:
         """Every record that a search specification takes, page by page.
 
@@ -116,18 +139,7 @@ class Rest:
         start = 0
         seen: set[str] = set()
         for _ in range(MAX_PAGES):
-            answer = self._client.get(
-                _path(component),
-                params={
-                    "searchspec": spec,
-                    "ViewMode": component.view_mode,
-                    "PageSize": PAGE_SIZE,
-                    "StartRowNum": start,
-                    "uniformresponse": "Y",
-                },
-                accept=(404,),
-            )
-            rows = _rows(answer)
+            rows = self.page(component, spec, start=start, size=PAGE_SIZE)
             if any(row.get("Id") in seen for row in rows):
                 break
             yield from rows
@@ -172,6 +184,12 @@ class Rest:
         except (ValueError, KeyError, TypeError, IndexError):
             raise VendorError("remote-unexpected", "siebel answered an insert without a row id.") from None
 
+    def upsert(self, component: Component, fields: Mapping[str, str | None]) -> None:
+        """Insert the record of a user key, or change the one that is there; so it may be repeated."""
+        self._client.put(
+            _path(component), params={"ViewMode": component.view_mode}, json=_given(fields), accept=(304,)
+        )
+
     def update(self, component: Component, row_id: str, fields: Mapping[str, str | None]) -> None:
         """Change fields of a record; None empties one. A record that is so already is no error.
 
@@ -203,6 +221,14 @@ class Rest:
         return body
 
 
+def moment(text: str | None) -> datetime | None:
+    """A time as Siebel writes it; None for anything else."""
+    try:
+        return datetime.strptime(text or "", TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def is_row_id(text: str) -> bool:
     """Whether it has the form of a row id (`1-ABC`, `88-3DS9V5`); anything else is not sent."""
     return _ROW_ID.fullmatch(text) is not None
@@ -219,9 +245,19 @@ def literal(value: str) -> str:
     return f'"{value}"'
 
 
+def contains(component: Component, field: str, value: str) -> str:
+    """`[Field] ~LIKE "*value*"`: it is contained, ignoring case. Some components match nothing (measured)."""
+    return f'[{component.search.get(field, field)}] ~LIKE "*{literal(value)[1:-1]}*"'
+
+
 def equals(component: Component, field: str, value: str, *, ignore_case: bool = False) -> str:
     """`[Field] = "value"`, under the name that searches use."""
     return f"[{component.search.get(field, field)}] {'~=' if ignore_case else '='} {literal(value)}"
+
+
+def differs(component: Component, field: str, value: str) -> str:
+    """`[Field] <> "value"`; an empty field is not compared."""
+    return f"[{component.search.get(field, field)}] <> {literal(value)}"
 
 
 def is_empty(component: Component, field: str) -> str:

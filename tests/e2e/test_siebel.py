@@ -1,0 +1,119 @@
+"""Siebel as the CRM of the deployed stack, by one parameter, and back: members, and the CRM API."""
+
+import time
+import uuid
+from collections.abc import Iterator
+
+import boto3
+import httpx
+import pytest
+
+from tests.e2e.conftest import PartnerClient
+from tests.e2e.test_members import synced
+from tests.support import factories
+from tools.stack import Stack
+
+UPDATE_SECONDS = 120.0
+
+
+def work_with(stack: Stack, connector: str) -> None:
+    """Update the stack's one parameter, as `aws cloudformation update-stack` does."""
+    client = boto3.client(
+        "cloudformation",
+        endpoint_url=stack.aws_endpoint,
+        region_name=stack.region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    [found] = client.describe_stacks(StackName=stack.stack_name)["Stacks"]
+    client.update_stack(
+        StackName=stack.stack_name,
+        UsePreviousTemplate=True,
+        Parameters=[
+            {"ParameterKey": "CrmConnector", "ParameterValue": connector}
+            if parameter["ParameterKey"] == "CrmConnector"
+            else {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
+            for parameter in found["Parameters"]
+        ],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    until = time.monotonic() + UPDATE_SECONDS
+    while time.monotonic() < until:
+        [found] = client.describe_stacks(StackName=stack.stack_name)["Stacks"]
+        if not found["StackStatus"].endswith("IN_PROGRESS"):
+            break
+        time.sleep(0.2)
+    assert found["StackStatus"] == "UPDATE_COMPLETE"
+
+
+@pytest.fixture
+def siebel(stack: Stack, sandbox: httpx.Client) -> Iterator[None]:
+    """Siebel is the CRM while the test runs."""
+    sandbox.post("/_control/siebel/reset").raise_for_status()
+    work_with(stack, "siebel")
+    yield
+    work_with(stack, "builtin")
+
+
+def add(sandbox: httpx.Client, component: str, **fields: str) -> str:
+    named = {name.replace("_", " "): value for name, value in fields.items()}
+    row = sandbox.post(f"/_control/siebel/records/{component}", json=named).raise_for_status().json()
+    row_id: str = row["Id"]
+    return row_id
+
+
+@pytest.mark.usefixtures("siebel")
+def test_siebel_is_the_crm(partner: PartnerClient, sandbox: httpx.Client) -> None:
+    number = uuid.uuid4().hex
+    person = {"First_Name": "Jane", "Last_Name": "Miller", "Email_Address": f"{number}@example.com"}
+    add(sandbox, "LOY Member", Member_Number=number, **person)
+    jane = add(sandbox, "Contact", **person)
+    case = add(sandbox, "Service Request", Contact_Id=jane, Abstract="No signal", Status="Open")
+    crm = partner("events:write", "members:read", "members:write", "crm:read", "crm:write")
+
+    event = {"object": "member", "event": "create", "memberNumber": number}
+    assert crm.post("/crm/events", json=event).status_code == 202
+
+    def told() -> dict[str, str]:
+        members = sandbox.get("/_control/siebel/records/LOY Member").json()["items"]
+        [found] = [row for row in members if row["Member Number"] == number]
+        held: dict[str, str] = found
+        return held
+
+    until = time.monotonic() + 30
+    while not told().get("CT Sync Status") and time.monotonic() < until:
+        time.sleep(0.2)
+    assert told()["CT Sync Status"] == "Success"
+    users = sandbox.get("/_control/crowdtwist/users").json()["items"]
+    assert [user["last_name"] for user in users if user["third_party_id"] == number] == ["Miller"]
+
+    assert crm.get(f"/crm/customers/{jane}").json()["lastName"] == "Miller"
+    assert crm.get(f"/crm/customers/{jane}/cases/{case}").json()["subject"] == "No signal"
+    found = crm.get("/crm/customers", params={"email": person["Email_Address"]}).json()["items"]
+    assert [each["accountId"] for each in found] == [jane]
+    refused = crm.patch(f"/crm/customers/{jane}", json={"lastName": "X"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "crm-elsewhere")
+
+
+def test_and_then_the_built_in_crm_is_again(partner: PartnerClient, sandbox: httpx.Client) -> None:
+    crm = partner("crm:read", "crm:write", "members:read")
+    assert crm.post("/crm/customers", json=factories.customer()).status_code == 201
+    number = uuid.uuid4().hex
+    member = factories.member(email=f"{number}@example.com", version=None)
+    assert crm.put(f"/crm/members/{number}", json=member).status_code == 201
+    until = time.monotonic() + 30
+    while crm.get(f"/members/{number}/sync").status_code == 404 and time.monotonic() < until:
+        time.sleep(0.2)
+    assert synced(crm, number, version=0)["ctSyncStatus"] == "Success"
+    assert crm.patch(f"/crm/members/{number}", json={"lastName": "Later"}).status_code == 200
+
+    def last_name() -> str:
+        users = sandbox.get("/_control/crowdtwist/users").json()["items"]
+        [name] = [user["last_name"] for user in users if user["third_party_id"] == number]
+        return str(name)
+
+    until = time.monotonic() + 30
+    while last_name() != "Later" and time.monotonic() < until:
+        time.sleep(0.2)
+    assert last_name() == "Later"
+    assert crm.get(f"/crm/members/{number}").json()["ctSyncStatus"] == "Success"
