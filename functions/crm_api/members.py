@@ -21,7 +21,7 @@ from switchboard.members import (
     Phone,
     PostalCode,
     Text,
-    faults,
+    data_faults,
     is_member_number,
     view_of,
 )
@@ -121,7 +121,7 @@ def get_member(call: Call, member_number: str) -> Answer:
 @api.put(_MEMBER, scope="crm:write", answers={201: CrmMember, 200: CrmMember})
 def put_member(call: Call, member_number: str, body: MemberData) -> Answer:
     """Enrol a member, or replace the data of one; the change is brought to CrowdTwist."""
-    if wrong := faults(body):
+    if wrong := data_faults(body):
         raise SwitchboardError("invalid", fields=wrong)
     fields = body.model_dump(mode="json", by_alias=True, exclude_none=True)
     return _saved(call, _number(member_number), fields, replace=True)

@@ -16,7 +16,7 @@ from switchboard.crm import MemberSync
 from switchboard.crm_events import CrmEvent
 from switchboard.errors import FieldError, SwitchboardError
 from switchboard.ledger import Accepted, Entry
-from switchboard.members import EVENT_FLOW, Member, faults, member_ledger_id
+from switchboard.members import EVENT_FLOW, Member, data_faults, member_ledger_id
 from switchboard.versions import Version, order_after, order_of
 from switchboard.work import Outcome
 
@@ -83,7 +83,7 @@ def _member(number: str, held: Mapping[str, Any], version: Version) -> Member:
     """
     try:
         member = logic.member_of(held)
-        wrong = faults(member)
+        wrong = data_faults(member)
     except ValidationError as error:
         wrong = tuple(FieldError(f"/{one['loc'][0]}", one["msg"]) for one in error.errors())
     if not wrong:

@@ -87,14 +87,19 @@ class Member(MemberData):
         )
 
 
-def faults(member: MemberData) -> tuple[FieldError, ...]:
-    """What breaks a rule that several fields make together."""
-    found = []
-    if isinstance(member, Member) and member.version is None and member.modified_at is None:
-        found.append(FieldError("/version", "give version or modifiedAt, which say how new the member is"))
+def data_faults(member: MemberData) -> tuple[FieldError, ...]:
+    """What of the member's data breaks a rule that several fields make together."""
     if member.phone is not None and not member.phone.startswith("+") and member.country is None:
-        found.append(FieldError("/phone", "a national number needs the country; or write it as E.164"))
-    return tuple(found)
+        return (FieldError("/phone", "a national number needs the country; or write it as E.164"),)
+    return ()
+
+
+def faults(member: Member) -> tuple[FieldError, ...]:
+    """The same, and that it says how new it is."""
+    if member.version is None and member.modified_at is None:
+        newness = FieldError("/version", "give version or modifiedAt, which say how new the member is")
+        return (newness, *data_faults(member))
+    return data_faults(member)
 
 
 def is_member_number(text: str) -> bool:
