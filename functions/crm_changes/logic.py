@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from switchboard import ids
+from switchboard.connectors.builtin_crm.published import OBJECTS, event_id
 from switchboard.connectors.builtin_crm.records import ACTIVITY
 from switchboard.crm_events import CrmEvent, CrmEventName
 
-_BOOKKEEPING = ACTIVITY | {"gsi1pk", "gsi1sk", "searchText", "syncedRev"}
+_BOOKKEEPING = ACTIVITY | {"gsi1pk", "gsi1sk", "searchText", "syncedRev", "changed"}
 _IDS = ("accountId", "caseId", "followupId", "taskId")
-_RECORDS = frozenset({"customer", "case", "followup", "task"})
 
 
 def event_of(new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> CrmEvent | None:
@@ -17,7 +16,7 @@ def event_of(new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> Cr
 
     Its id follows from the record and its revision, so a stream record that comes twice is one event.
     """
-    if new is None or new.get("object") not in _RECORDS or new.get("syncedRev") == new["rev"]:
+    if new is None or new.get("object") not in OBJECTS or new.get("syncedRev") == new["rev"]:
         return None
     name = _name(new, old)
     if name is None:
@@ -27,7 +26,7 @@ def event_of(new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> Cr
     return CrmEvent.model_validate(
         facts
         | {
-            "eventId": ids.derived("evt", new["pk"], new["sk"], str(new["rev"])),
+            "eventId": event_id(new["pk"], new["sk"], new["rev"]),
             "object": new["object"],
             "event": name,
             "origin": "builtin",
