@@ -1,10 +1,12 @@
 """Source 004: CRM events become calls of partners' URLs."""
 
+import base64
 import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from moto.sqs.models import sqs_backends
 from standardwebhooks import Webhook
 
@@ -139,6 +141,8 @@ class TestMatching:
             ({"object": "lead", "event": "create"}, "object"),
             ({"where": {"status": {"$regex": "x"}}}, "where"),
             ({"format": "webhook", "method": "GET"}, "method"),
+            ({"signature": "v1a"}, "signature"),
+            ({"format": "webhook", "signature": "v2"}, "signature"),
             ({"maxPerSecond": 0}, "maxPerSecond"),
             ({"url": None}, "url"),
             ({"secret": "mine"}, "secret"),
@@ -189,6 +193,27 @@ class TestWebhooks:
             "POST", f"/triggers/{plain['triggerId']}/rotate-secret", {"overlapHours": 0}
         )
         assert refused.status == 409
+
+    def test_a_key_pair_signs_and_only_its_public_half_is_shown(
+        self, deployment: Deployment, sandbox: Sandbox
+    ) -> None:
+        """During a rotation the call carries the signatures of both; who has either key verifies."""
+        made = make(deployment, sandbox, format="webhook", signature="v1a")
+        path = f"/triggers/{made['triggerId']}"
+        rotated = deployment.call("POST", f"{path}/rotate-secret", {"overlapHours": 1}).json
+        for shown in (made, rotated, deployment.call("GET", path).json):
+            assert (shown["signature"], shown["secret"]) == ("v1a", None)
+            assert "whsk_" not in json.dumps(shown)
+        assert deployment.call("GET", path).json["publicKey"] == rotated["publicKey"] != made["publicKey"]
+        tell(deployment)
+        deployment.settle()
+        [call] = sandbox.calls("sink")
+        signatures = call["headers"]["webhook-signature"].split(" ")
+        signed = ".".join(call["headers"][f"webhook-{name}"] for name in ("id", "timestamp"))
+        for one, public in zip(signatures, (rotated, made), strict=True):
+            key = base64.b64decode(public["publicKey"].removeprefix("whpk_"))
+            value = base64.b64decode(one.removeprefix("v1a,"))
+            Ed25519PublicKey.from_public_bytes(key).verify(value, f"{signed}.{call['body']}".encode())
 
 
 class TestDelivery:
