@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from moto.sqs.models import sqs_backends
 from standardwebhooks import Webhook
 
-from functions.trigger_delivery import attempt, lanes, logic
+from functions.trigger_delivery import attempt, lanes, logic, recovery
 from switchboard import aws, clock, config, work
 from switchboard.triggers import deliveries, messages, store
 from tests.support import factories
@@ -326,6 +326,29 @@ class TestDelivery:
         assert {one["status"] for one in log(deployment, trigger)} == {"delivered"}
         assert sorted(target[-1] for target in targets(sandbox)) == ["1", "1", "2", "3"]
         assert deployment.call("GET", "/ledger/summary").json["items"] == []
+
+    def test_a_recovery_is_paced(
+        self, deployment: Deployment, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two a second and three a slice: the messages' delays grow, and the next slice waits its turn."""
+        trigger = make(deployment, sandbox, maxPerSecond=2)
+        store.disable(trigger["triggerId"], "failing")
+        since = clock.timestamp()
+        for number in range(5):
+            tell(deployment, caseId=str(number))
+        deployment.settle()
+        store.enable(trigger["triggerId"])
+        monkeypatch.setattr(recovery, "_A_SLICE", 3)
+        sent: list[tuple[str | None, int]] = []
+        monkeypatch.setattr(
+            messages,
+            "send",
+            lambda found, delay=0: sent.extend((one.delivery_id, delay) for one in found),
+        )
+        asked = messages.Message(trigger["triggerId"], recover={"since": since, "until": clock.timestamp()})
+        recovery.recover(asked, store.get(trigger["triggerId"]))
+        assert [delay for _, delay in sent] == [0, 0, 1, 1]
+        assert [found is None for found, _ in sent] == [False, False, False, True]
 
     def test_a_repeated_event_id_is_one_call(self, deployment: Deployment, sandbox: Sandbox) -> None:
         trigger = make(deployment, sandbox)

@@ -19,7 +19,7 @@ from typing import Any
 import boto3
 import pytest
 
-from switchboard import aws, breaker, clock, config, connectors, egress, partners, secrets, work
+from switchboard import aws, breaker, clock, config, connectors, egress_client, partners, secrets, work
 from switchboard.api import Api, matches
 from switchboard.connectors import ocsio
 from switchboard.settings import store
@@ -290,9 +290,9 @@ def forget_everything() -> None:
     connectors.crm.cache_clear()
     ocsio.ocs.cache_clear()
     connectors.loyalty.cache_clear()
-    if egress.client.cache_info().currsize:
-        egress.client().close()
-    egress.client.cache_clear()
+    if egress_client.client.cache_info().currsize:
+        egress_client.client().close()
+    egress_client.client.cache_clear()
     for step in ("trigger_config.app", "trigger_fanout.app", "trigger_delivery.delivery"):
         importlib.import_module(f"functions.{step}").deliveries.cache_clear()
     importlib.import_module("functions.crm_event_intake.app").told.cache_clear()
