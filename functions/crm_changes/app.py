@@ -1,30 +1,46 @@
 """DynamoDB stream of the built-in CRM: each change is published as a CRM event, in the stream's order.
 
 What the stream gives up on comes back by SQS, as the place where it stands; it is read from there once more.
+What was published is noted, so that `crm_sweep` finds what was not; what that has told meanwhile is not told
+again.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.crm_changes.logic import event_of
-from switchboard import crm_events, observability, work
+from switchboard import clock, crm_events, observability, work
+from switchboard.connectors.builtin_crm.keys import Key
+from switchboard.connectors.builtin_crm.published import OBJECTS, Published, mark_key
 from switchboard.crm_events import CrmEvent
-from switchboard.dynamo import item_from_wire
+from switchboard.dynamo import Item, item_from_wire
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+
+LATE = timedelta(minutes=2)
+"""A change as old as this may have been told by `crm_sweep`, which lets them be for five minutes."""
 
 
 class Unpublished(Exception):
     """A change from which on nothing was published."""
 
 
+def published() -> Published:
+    """What has been told of this deployment's records."""
+    return Published(work.ledger().table)
+
+
 def publish(records: list[Any]) -> str | None:
     """Publish the events of stream records; the sequence number of the first that did not get out."""
     found: list[tuple[str, CrmEvent]] = []
+    changed: list[tuple[str, Item]] = []
     broken: str | None = None
     for record in records:
         change = record["dynamodb"]
@@ -39,15 +55,43 @@ def publish(records: list[Any]) -> str | None:
             observability.logger.exception("a change makes no event", sequence_number=number)
             broken = number
             break
+        if new is not None and new.get("object") in OBJECTS:
+            changed.append((number, new))
         if told is not None:
             found.append((number, told))
+    already = _told_already(changed)
+    found = [(number, told) for number, told in found if number not in already]
     try:
         crm_events.publish([told for _, told in found])
     except crm_events.NotPublished as refused:
         lost = {one.event_id for one in refused.events}
         broken = next(number for number, told in found if told.event_id in lost)
+    _note(changed, broken)
     observability.count("CrmEvents", len(found), origin="builtin")
     return broken
+
+
+def _told_already(changed: list[tuple[str, Item]]) -> set[str]:
+    """The sequence numbers of late changes that the sweep has told."""
+    before = clock.timestamp(-LATE)
+    late = [
+        (number, item) for number, item in changed if (item.get("deletedAt") or item["updatedAt"]) < before
+    ]
+    if not late:
+        return set()
+    marks = published().marks(mark_key(item) for _, item in late)
+    return {number for number, item in late if item["rev"] not in marks[mark_key(item)].missing(item["rev"])}
+
+
+def _note(changed: list[tuple[str, Item]], broken: str | None) -> None:
+    """Note what was told, and what needed no telling, up to the change that did not get out."""
+    revisions: dict[Key, set[int]] = defaultdict(set)
+    for number, item in changed:
+        if number == broken:
+            break
+        revisions[mark_key(item)].add(item["rev"])
+    for key, told in revisions.items():
+        published().note(key, told)
 
 
 def redo(record: "SQSRecord") -> None:

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from switchboard import ids
 from switchboard.connectors.builtin_crm.members import SYNC_FIELDS
+from switchboard.connectors.builtin_crm.published import OBJECTS, event_id
 from switchboard.connectors.builtin_crm.records import ACTIVITY
 from switchboard.crm_events import CrmEvent, CrmEventName
 
-_BOOKKEEPING = ACTIVITY | {"gsi1pk", "gsi1sk", "searchText", "syncedRev"}
+_BOOKKEEPING = ACTIVITY | {"gsi1pk", "gsi1sk", "searchText", "syncedRev", "changed"}
 _IDS = ("accountId", "caseId", "followupId", "taskId", "memberNumber")
-_RECORDS = frozenset({"customer", "case", "followup", "task"})
 
 
 def event_of(new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> CrmEvent | None:
@@ -23,7 +22,7 @@ def event_of(new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> Cr
     synced = new.get("syncedRev") is not None and new["syncedRev"] == new["rev"]
     if new.get("object") == "member":
         name = _member_name(new, old)
-    elif new.get("object") in _RECORDS and not synced:
+    elif new.get("object") in OBJECTS and not synced:
         name = _name(new, old)
     else:
         name = None
@@ -34,7 +33,7 @@ def event_of(new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> Cr
     return CrmEvent.model_validate(
         facts
         | {
-            "eventId": ids.derived("evt", new["pk"], new["sk"], str(new["rev"])),
+            "eventId": event_id(new["pk"], new["sk"], new["rev"]),
             "object": new["object"],
             "event": name,
             "origin": "builtin",

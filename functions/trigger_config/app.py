@@ -54,7 +54,7 @@ def _visible(call: Call, trigger_id: str) -> Trigger:
 
 @api.post("/triggers", scope="triggers:write", answers={201: TriggerView}, secret_fields=_SHOWN_ONCE)
 def create_trigger(call: Call, body: NewTrigger) -> Answer:
-    """Have a URL called on CRM events. A webhook's secret is shown this once."""
+    """Have a URL called on CRM events. A webhook's shared secret is shown this once."""
     trigger = new_trigger(body, partner_id=call.caller.partner_id)
     store.create(trigger)
     location = {"Location": f"{call.path}/{trigger.trigger_id}"}
@@ -103,7 +103,7 @@ def delete_trigger(call: Call, trigger_id: str) -> Answer:
     secret_fields=_SHOWN_ONCE,
 )
 def rotate_secret(call: Call, trigger_id: str, body: Rotation) -> Answer:
-    """Give a webhook a new secret, shown this once; the present one signs beside it for a while."""
+    """Give a webhook a new secret (shown this once) or key pair; the present one signs on for a while."""
     trigger = _visible(call, trigger_id)
     if trigger.format != "webhook":
         raise SwitchboardError("conflict", "Only a webhook has a secret.")

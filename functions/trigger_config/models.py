@@ -33,6 +33,13 @@ class NewTrigger(ApiModel):
     ordered: bool = False
     description: Description | None = None
     max_per_second: Rate | None = None
+    signature: Annotated[
+        webhooks.Scheme | None,
+        Field(
+            description="Of a webhook: v1, a secret that both sides have, or v1a, a key pair whose public "
+            "half verifies. v1 when left out."
+        ),
+    ] = None
 
 
 class TriggerPatch(ApiModel):
@@ -82,10 +89,12 @@ class Warned(ApiModel):
 
 
 class TriggerView(ApiModel):
-    """A trigger. `secret` is shown once."""
+    """A trigger. `secret` is shown once; `publicKey` always, of a webhook that is signed with a key pair."""
 
     trigger_id: str
     secret: str | None = None
+    public_key: str | None = None
+    signature: webhooks.Scheme | None = None
     status: Literal["active", "disabled"]
     url: str
     object: ObjectName
@@ -155,6 +164,8 @@ class DeliveriesQuery(PageQuery):
 
 def new_trigger(body: NewTrigger, *, partner_id: str) -> Trigger:
     """The trigger that a partner asks for; raises `invalid`."""
+    if body.signature is not None and body.format != "webhook":
+        raise _invalid("signature", "only a webhook is signed")
     method = body.method or ("POST" if body.format == "webhook" else "GET")
     now = clock.timestamp()
     trigger = Trigger(
@@ -172,7 +183,7 @@ def new_trigger(body: NewTrigger, *, partner_id: str) -> Trigger:
         ordered=body.ordered,
         description=body.description,
         max_per_second=body.max_per_second,
-        secret=webhooks.new_secret() if body.format == "webhook" else None,
+        secret=webhooks.new_key(body.signature or "v1") if body.format == "webhook" else None,
     )
     return checked(trigger)
 
@@ -204,13 +215,15 @@ def _invalid(field: str, detail: str) -> SwitchboardError:
 
 
 def view(trigger: Trigger, *, secret: str | None = None) -> TriggerView:
-    """The trigger as the API shows it."""
+    """The trigger as the API shows it, with the `secret` where the receiver shares it."""
     failing = trigger.health.failing_since
     warned = trigger.health.warned
     return TriggerView.model_validate(
         {
             "trigger_id": trigger.trigger_id,
-            "secret": secret,
+            "secret": webhooks.shown(secret) if secret else None,
+            "public_key": webhooks.public_key(trigger.secret) if trigger.secret else None,
+            "signature": webhooks.scheme_of(trigger.secret) if trigger.secret else None,
             "status": trigger.status,
             "url": trigger.url,
             "object": trigger.object,

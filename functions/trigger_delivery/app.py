@@ -4,8 +4,9 @@ The messages of a batch are worked on side by side, so a URL that hangs holds up
 """
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -13,13 +14,19 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.trigger_delivery import delivery, lanes, recovery
-from switchboard import aws, egress, observability, work
+from switchboard import aws, egress_client, observability, work
 from switchboard.triggers import messages, store
 from switchboard.triggers.messages import Message
 
 _AT_ONCE = 10
 _RESERVE = timedelta(seconds=20)
 """Time that one more call and its record may take."""
+
+
+@cache
+def threads() -> ThreadPoolExecutor:
+    """Those of the process; starting ten for each batch would cost more than the calls."""
+    return ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="delivery")
 
 
 def handle(body: dict[str, Any], context: LambdaContext) -> None:
@@ -56,7 +63,7 @@ def _hand_back(record: dict[str, Any]) -> None:
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """SQS entry."""
     # Made here, once: threads that make the process's clients at the same time make several.
-    for client in (aws.dynamodb, aws.sqs, egress.client):
+    for client in (aws.dynamodb, aws.sqs, egress_client.client):
         client()
 
     def one(record: dict[str, Any]) -> str | None:
@@ -68,6 +75,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
             return str(record["messageId"])
         return None
 
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as threads:
-        failed = [found for found in threads.map(one, event["Records"]) if found is not None]
+    made = [threads().submit(one, record) for record in event["Records"]]
+    wait(made)
+    delivery.count_calls()
+    failed = [message_id for done in made if (message_id := done.result()) is not None]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

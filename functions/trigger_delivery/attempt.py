@@ -1,19 +1,14 @@
 """One call of a partner's URL: what goes out, and what is kept of the answer."""
 
-import socket
-import ssl
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TypedDict
 
 from functions.trigger_delivery import logic
-from switchboard import clock, egress, observability, transport, webhooks
+from switchboard import clock, egress, egress_client, observability, webhooks
+from switchboard.egress_client import Answer, CallFailed
 from switchboard.errors import SwitchboardError
 from switchboard.triggers.deliveries import Attempt, Delivery
 from switchboard.triggers.store import Trigger
 from switchboard.vendor_failures import retry_after_seconds
-
-if TYPE_CHECKING:
-    import httpx
 
 CALL_SECONDS = 10.0
 """Look-up, connect, TLS, request and whole answer together."""
@@ -22,82 +17,50 @@ _KEPT_ANSWER = 2048
 _MAX_ANSWER = 64 * 1024
 
 
+class _Request(TypedDict, total=False):
+    """What `egress_client` is to send."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
 def call(trigger: Trigger, delivery: Delivery) -> Attempt:
     """Call the URL once. Never raises for what the other side does."""
     at = clock.timestamp()
     watch = observability.Stopwatch()
     try:
-        with transport.call_limits(CALL_SECONDS, max_bytes=_MAX_ANSWER):
-            response = egress.client().request(**_request(trigger, delivery))
+        egress.check_url(trigger.url)
+        answer = egress_client.client().call(
+            **_request(trigger, delivery), seconds=CALL_SECONDS, max_bytes=_MAX_ANSWER
+        )
     except SwitchboardError:
         return Attempt(at, watch.milliseconds, error_class="blocked")
-    except transport.UnreadableAnswer as answer:
-        # Its status counts; nobody has to read what came with it.
-        return Attempt(at, watch.milliseconds, answer.status, logic.error_class(answer.status))
-    except Exception as error:
-        found = _failure(error)
-        if found is None:
-            raise
-        return Attempt(at, watch.milliseconds, error_class=found)
-    return _answered(at, watch.milliseconds, response)
+    except CallFailed as failure:
+        return Attempt(at, watch.milliseconds, error_class=failure.error_class)
+    return _answered(at, watch.milliseconds, answer)
 
 
-def _request(trigger: Trigger, delivery: Delivery) -> dict[str, Any]:
-    egress.check_url(trigger.url)
+def _request(trigger: Trigger, delivery: Delivery) -> _Request:
     if trigger.format == "query":
-        url = logic.query_url(trigger.url, delivery.event)
-        return {"method": trigger.method, "url": url, "timeout": CALL_SECONDS}
+        return {"method": trigger.method, "url": logic.query_url(trigger.url, delivery.event)}
     body = logic.webhook_body(delivery.event)
     signed = webhooks.headers(delivery.delivery_id, int(clock.now().timestamp()), body, trigger.keys())
-    return {
-        "method": "POST",
-        "url": trigger.url,
-        "content": body,
-        "headers": signed | {"Content-Type": "application/json"},
-        "timeout": CALL_SECONDS,
-    }
+    headers = signed | {"content-type": "application/json"}
+    return {"method": "POST", "url": trigger.url, "body": body, "headers": headers}
 
 
-def _answered(at: str, duration_ms: int, response: "httpx.Response") -> Attempt:
-    failed = logic.error_class(response.status_code)
+def _answered(at: str, duration_ms: int, answer: Answer) -> Attempt:
+    # Also of an answer that was not read whole the status counts: nobody has to read what came with it.
+    failed = logic.error_class(answer.status)
     return Attempt(
         at=at,
         duration_ms=duration_ms,
-        status_code=response.status_code,
+        status_code=answer.status,
         error_class=failed,
-        answer=response.content[:_KEPT_ANSWER].decode(errors="replace") or None,
-        retry_after=retry_after_seconds(response.headers.get("retry-after"), clock.now().timestamp())
+        answer=answer.body[:_KEPT_ANSWER].decode(errors="replace") or None,
+        retry_after=retry_after_seconds(answer.headers.get("retry-after"), clock.now().timestamp())
         if failed
         else None,
     )
-
-
-def _failure(error: Exception) -> str | None:
-    """The class of a failure of the network; None for what is none, and so a fault of our own."""
-    import httpx
-
-    causes = list(_causes(error))
-    if any(isinstance(cause, egress.Refused) for cause in causes):
-        return "blocked"
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return "tls"
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return "dns"
-    match error:
-        case httpx.ConnectError():
-            return "connect"
-        case httpx.TimeoutException():
-            return "timeout"
-        case httpx.RequestError():
-            return "broken-answer"
-        case httpx.InvalidURL():
-            return "blocked"
-        case _:
-            return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__ or found.__context__

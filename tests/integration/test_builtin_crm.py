@@ -297,7 +297,7 @@ def test_a_tombstone_holds_ids_and_times_only(crm: BuiltinCrm, table: Table) -> 
     item = table.get(*ref.key)
     assert item is not None
     assert set(item) == {
-        "pk", "sk", "object", "accountId", "createdAt", "updatedAt", "deletedAt", "rev",
+        "pk", "sk", "object", "accountId", "createdAt", "updatedAt", "deletedAt", "rev", "changed",
     }  # fmt: skip
     assert item["rev"] == 2
 

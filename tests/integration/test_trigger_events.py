@@ -55,3 +55,7 @@ def test_a_recorded_event_of_8x8_waits_while_8x8_is_not_configured(deployment: D
 
 def test_a_sweep_of_8x8_that_is_not_configured_does_nothing(deployment: Deployment) -> None:
     assert invoke("vcc_sweep") is None
+
+
+def test_a_sweep_of_an_empty_crm_does_nothing(deployment: Deployment) -> None:
+    assert invoke("crm_sweep") is None

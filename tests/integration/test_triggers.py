@@ -1,14 +1,16 @@
 """Source 004: CRM events become calls of partners' URLs."""
 
+import base64
 import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from moto.sqs.models import sqs_backends
 from standardwebhooks import Webhook
 
-from functions.trigger_delivery import attempt, lanes, logic
+from functions.trigger_delivery import attempt, lanes, logic, recovery
 from switchboard import aws, clock, config, work
 from switchboard.triggers import deliveries, messages, store
 from tests.support import factories
@@ -139,6 +141,8 @@ class TestMatching:
             ({"object": "lead", "event": "create"}, "object"),
             ({"where": {"status": {"$regex": "x"}}}, "where"),
             ({"format": "webhook", "method": "GET"}, "method"),
+            ({"signature": "v1a"}, "signature"),
+            ({"format": "webhook", "signature": "v2"}, "signature"),
             ({"maxPerSecond": 0}, "maxPerSecond"),
             ({"url": None}, "url"),
             ({"secret": "mine"}, "secret"),
@@ -189,6 +193,27 @@ class TestWebhooks:
             "POST", f"/triggers/{plain['triggerId']}/rotate-secret", {"overlapHours": 0}
         )
         assert refused.status == 409
+
+    def test_a_key_pair_signs_and_only_its_public_half_is_shown(
+        self, deployment: Deployment, sandbox: Sandbox
+    ) -> None:
+        """During a rotation the call carries the signatures of both; who has either key verifies."""
+        made = make(deployment, sandbox, format="webhook", signature="v1a")
+        path = f"/triggers/{made['triggerId']}"
+        rotated = deployment.call("POST", f"{path}/rotate-secret", {"overlapHours": 1}).json
+        for shown in (made, rotated, deployment.call("GET", path).json):
+            assert (shown["signature"], shown["secret"]) == ("v1a", None)
+            assert "whsk_" not in json.dumps(shown)
+        assert deployment.call("GET", path).json["publicKey"] == rotated["publicKey"] != made["publicKey"]
+        tell(deployment)
+        deployment.settle()
+        [call] = sandbox.calls("sink")
+        signatures = call["headers"]["webhook-signature"].split(" ")
+        signed = ".".join(call["headers"][f"webhook-{name}"] for name in ("id", "timestamp"))
+        for one, public in zip(signatures, (rotated, made), strict=True):
+            key = base64.b64decode(public["publicKey"].removeprefix("whpk_"))
+            value = base64.b64decode(one.removeprefix("v1a,"))
+            Ed25519PublicKey.from_public_bytes(key).verify(value, f"{signed}.{call['body']}".encode())
 
 
 class TestDelivery:
@@ -301,6 +326,29 @@ class TestDelivery:
         assert {one["status"] for one in log(deployment, trigger)} == {"delivered"}
         assert sorted(target[-1] for target in targets(sandbox)) == ["1", "1", "2", "3"]
         assert deployment.call("GET", "/ledger/summary").json["items"] == []
+
+    def test_a_recovery_is_paced(
+        self, deployment: Deployment, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two a second and three a slice: the messages' delays grow, and the next slice waits its turn."""
+        trigger = make(deployment, sandbox, maxPerSecond=2)
+        store.disable(trigger["triggerId"], "failing")
+        since = clock.timestamp()
+        for number in range(5):
+            tell(deployment, caseId=str(number))
+        deployment.settle()
+        store.enable(trigger["triggerId"])
+        monkeypatch.setattr(recovery, "_A_SLICE", 3)
+        sent: list[tuple[str | None, int]] = []
+        monkeypatch.setattr(
+            messages,
+            "send",
+            lambda found, delay=0: sent.extend((one.delivery_id, delay) for one in found),
+        )
+        asked = messages.Message(trigger["triggerId"], recover={"since": since, "until": clock.timestamp()})
+        recovery.recover(asked, store.get(trigger["triggerId"]))
+        assert [delay for _, delay in sent] == [0, 0, 1, 1]
+        assert [found is None for found, _ in sent] == [False, False, False, True]
 
     def test_a_repeated_event_id_is_one_call(self, deployment: Deployment, sandbox: Sandbox) -> None:
         trigger = make(deployment, sandbox)

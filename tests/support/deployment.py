@@ -25,7 +25,7 @@ from switchboard import (
     config,
     connectors,
     dead_letters,
-    egress,
+    egress_client,
     partners,
     secrets,
     standing,
@@ -334,9 +334,9 @@ def forget_everything() -> None:
     meta.meta.cache_clear()
     vcc.client.cache_clear()
     connectors.loyalty.cache_clear()
-    if egress.client.cache_info().currsize:
-        egress.client().close()
-    egress.client.cache_clear()
+    if egress_client.client.cache_info().currsize:
+        egress_client.client().close()
+    egress_client.client.cache_clear()
     for step in ("trigger_config.app", "trigger_fanout.app", "trigger_delivery.delivery"):
         importlib.import_module(f"functions.{step}").deliveries.cache_clear()
     importlib.import_module("functions.crm_event_intake.app").told.cache_clear()

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from functions.trigger_delivery import attempt
-from switchboard import clock, egress
+from switchboard import clock, egress, egress_client
 from switchboard.crm_events import new_event
 from switchboard.triggers.deliveries import Delivery
 from switchboard.triggers.store import Trigger
@@ -34,10 +34,10 @@ def delivery() -> Delivery:
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    egress.client.cache_clear()
+    egress_client.client.cache_clear()
     yield
-    egress.client().close()
-    egress.client.cache_clear()
+    egress_client.client().close()
+    egress_client.client.cache_clear()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from functions.crm_changes.logic import event_of
 from functions.trigger_delivery import logic
 from switchboard import clock
 from switchboard.crm_events import CrmEvent, new_event
+from switchboard.triggers.deliveries import Attempt
 from switchboard.triggers.store import Health
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -57,6 +58,26 @@ def test_ten_attempts_take_three_days_and_three_and_a_half_hours() -> None:
 )
 def test_only_2xx_is_success(status: int, failed: str | None) -> None:
     assert logic.error_class(status) == failed
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "pause"),
+    [
+        (429, None, logic.SLOW),
+        (502, None, logic.SLOW),
+        (504, None, logic.SLOW),
+        (503, 120.0, timedelta(minutes=2)),
+        (429, 30.0, timedelta(seconds=30)),
+        (500, None, None),
+        (404, None, None),
+        (None, None, None),
+    ],
+)
+def test_what_slows_the_whole_url_down(
+    status: int | None, retry_after: float | None, pause: timedelta | None
+) -> None:
+    made = Attempt("2026-11-22T12:00:00.000Z", 10, status, "x", retry_after=retry_after)
+    assert logic.slow_for(made) == pause
 
 
 def test_failing_since_begins_anew_after_a_long_quiet() -> None:

@@ -1,9 +1,8 @@
 """Calls to URLs that partners have given us, safe against being turned on ourselves (SSRF).
 
 `check_url` says whether a URL may be called at all, when it is saved and again before every call.
-`client` connects only to addresses that `resolve` has checked: the very address that was looked up and found
-public is the one that is dialled, so a name that changes its mind in between gains nothing. TLS still goes
-by the name. There are no redirects, proxies or cookies, and the limits of `transport.call_limits` hold.
+`egress_client` connects only to addresses that `resolve` has checked: the very address that was looked up and
+found public is the one that is dialled, so a name that changes its mind in between gains nothing.
 
 The list is our own: the `is_private` and `is_global` of `ipaddress` change between Python versions and let
 dozens of special addresses through. Of IPv6 only 2000::/3 is routed at all, so that is where it starts:
@@ -13,15 +12,10 @@ mapped, NAT64 and unique local addresses are outside.
 import ipaddress
 import os
 import re
-from functools import cache
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from switchboard.errors import FieldError, SwitchboardError
-from switchboard.transport import DeadlineTransport, new_client, resolve_host
-
-if TYPE_CHECKING:
-    import httpx
+from switchboard.transport import resolve_host
 
 PORTS = (443, 8443)
 MAX_URL = 2000
@@ -130,12 +124,6 @@ def check_host(url: str) -> None:
         return
     finally:
         pool.shutdown(wait=False)
-
-
-@cache
-def client() -> "httpx.Client":
-    """The process's client for partners' URLs; use it inside `transport.call_limits`."""
-    return new_client(DeadlineTransport(resolve=resolve))
 
 
 def _field(reason: str) -> FieldError:

@@ -11,132 +11,49 @@ one has an `openKey` and a `dueAt`, at which the sweeper sends it again if no me
 """
 
 import secrets
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any
 
-from switchboard import clock, ids
+from switchboard import clock
 from switchboard.crm_events import CrmEvent
 from switchboard.dynamo import ConditionFailed, Item, Table, TransactionCancelled, Write, transact
+from switchboard.triggers.delivery import (
+    SHARDS,
+    SK,
+    STATUSES,
+    UNFINISHED,
+    Attempt,
+    Delivery,
+    Status,
+    bound_of,
+    delivery_id,
+    expiry,
+    from_item,
+    key_of,
+    lane_of,
+    lane_pk,
+    open_key,
+    trigger_of,
+)
 from switchboard.triggers.store import Trigger
 
-type Status = Literal["pending", "delivered", "retrying", "failed", "skipped"]
-
-STATUSES: frozenset[str] = frozenset(get_args(Status.__value__))
-UNFINISHED = ("pending", "retrying")
-SHARDS = 4
-KEPT = timedelta(days=90)
-"""How long a delivery stays in the log after it was last touched."""
+__all__ = [
+    "STATUSES",
+    "UNFINISHED",
+    "Attempt",
+    "Deliveries",
+    "Delivery",
+    "delivery_id",
+    "lane_of",
+    "trigger_of",
+]
 
 _GRACE = timedelta(minutes=2)
 """How long after its time the sweeper lets a message be on its way."""
 
 _ATTEMPTS_KEPT = 50
-_ID = "dlv_"
-_SK = "DELIVERY#"
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One call as the log keeps it. `error_class` is None when the answer was 2xx."""
-
-    at: str
-    duration_ms: int
-    status_code: int | None = None
-    error_class: str | None = None
-    answer: str | None = None
-    """The beginning of the answer's body, at most 2 KB; the log keeps the latest attempt's."""
-    retry_after: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A delivery as it stands.
-
-    Attributes:
-        tries: attempts of the present round; a retry by a person begins a new one.
-        rounds: how often it was put back to work.
-        attempts: all that are kept, oldest first, under the API's names.
-    """
-
-    delivery_id: str
-    trigger_id: str
-    partner_id: str
-    event: CrmEvent
-    status: Status
-    tries: int
-    rounds: int
-    attempts: list[Item]
-    created_at: str
-    updated_at: str
-    next_attempt_at: str | None = None
-    lane: str | None = None
-    answer: str | None = None
-    forced: bool = False
-    lease_token: str | None = None
-
-
-def delivery_id(trigger_id: str, event: CrmEvent) -> str:
-    """The one id of an event's delivery to a trigger; it sorts by the event's time."""
-    moment = round(clock.parse(event.occurred_at).timestamp() * 1000)
-    number = ids.timed(moment, trigger_id, event.origin, event.event_id)
-    return f"{_ID}{trigger_id.removeprefix('trg_')}_{number}"
-
-
-def trigger_of(delivery: str) -> str | None:
-    """The trigger that a delivery's id speaks of; None for what is no such id."""
-    prefix, _, rest = delivery.partition("_")
-    trigger, _, number = rest.partition("_")
-    return f"trg_{trigger}" if prefix == "dlv" and trigger and number else None
-
-
-def lane_of(event: CrmEvent) -> str:
-    """What an ordered trigger keeps in order: all that happens to one customer."""
-    return ids.derived("lan", event.origin.partition(":")[0], event.account_id or "")
-
-
-def _key(delivery: str) -> tuple[str, str]:
-    trigger_id = trigger_of(delivery) or "trg_none"
-    return f"TRIGGER#{trigger_id}", f"{_SK}{delivery.rpartition('_')[2]}"
-
-
-def _lane_pk(trigger_id: str, lane: str) -> str:
-    return f"LANE#{trigger_id}#{lane}"
-
-
-def _open_key(delivery: str) -> str:
-    return f"delivery#{zlib.crc32(delivery.encode()) % SHARDS}"
-
-
-def _bound(moment: str) -> str:
-    milliseconds = round(clock.parse(moment).timestamp() * 1000)
-    return ids.bound(milliseconds)
-
-
-def _from_item(item: Item) -> Delivery:
-    return Delivery(
-        delivery_id=item["deliveryId"],
-        trigger_id=item["triggerId"],
-        partner_id=item["partnerId"],
-        event=CrmEvent.model_validate_json(item["event"]),
-        status=item["status"],
-        tries=item["tries"],
-        rounds=item["rounds"],
-        attempts=item.get("attempts", []),
-        created_at=item["createdAt"],
-        updated_at=item["updatedAt"],
-        next_attempt_at=item.get("nextAttemptAt"),
-        lane=item.get("lane"),
-        answer=item.get("answer"),
-        forced=item.get("forced", False),
-        lease_token=item.get("leaseToken"),
-    )
-
-
-def _expiry() -> int:
-    return int((clock.now() + KEPT).timestamp())
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +66,7 @@ class Deliveries:
 
     def _new(self, trigger: Trigger, event: CrmEvent, status: Status) -> Item:
         found = delivery_id(trigger.trigger_id, event)
-        pk, sk = _key(found)
+        pk, sk = key_of(found)
         now = clock.timestamp()
         # Its place in the index `Customer`. These never change, so that an attempt does not write there.
         place: Item = {}
@@ -167,7 +84,7 @@ class Deliveries:
             "rounds": 0,
             "createdAt": now,
             "updatedAt": now,
-            "expiresAt": _expiry(),
+            "expiresAt": expiry(),
         }
 
     def skip(self, trigger: Trigger, event: CrmEvent) -> None:
@@ -181,7 +98,7 @@ class Deliveries:
         """Write a delivery of an ordered trigger down, at its place in its customer's lane."""
         item = self._new(trigger, event, "pending")
         lane = lane_of(event)
-        item |= {"lane": lane, "openKey": _open_key(item["deliveryId"]), "dueAt": clock.timestamp(_GRACE)}
+        item |= {"lane": lane, "openKey": open_key(item["deliveryId"]), "dueAt": clock.timestamp(_GRACE)}
         try:
             transact(
                 [
@@ -194,10 +111,10 @@ class Deliveries:
 
     def _place(self, delivery: str, trigger_id: str, lane: str) -> Item:
         return {
-            "pk": _lane_pk(trigger_id, lane),
-            "sk": _key(delivery)[1],
+            "pk": lane_pk(trigger_id, lane),
+            "sk": key_of(delivery)[1],
             "deliveryId": delivery,
-            "expiresAt": _expiry(),
+            "expiresAt": expiry(),
         }
 
     # claim and record -----------------------------------------------------------------------------------
@@ -219,7 +136,7 @@ class Deliveries:
             "leaseToken": secrets.token_hex(8),
             "leaseUntil": until,
             "dueAt": until,
-            "openKey": _open_key(delivery),
+            "openKey": open_key(delivery),
             "updatedAt": now,
         }
         once: Item = {}
@@ -241,7 +158,7 @@ class Deliveries:
         values |= {":pending": "pending", ":retrying": "retrying", ":now": now}
         try:
             item = self.table.update(
-                *_key(delivery),
+                *key_of(delivery),
                 f"SET {', '.join(sets)}",
                 condition=condition,
                 names=names,
@@ -249,13 +166,13 @@ class Deliveries:
             )
         except ConditionFailed:
             return None
-        return _from_item(item)
+        return from_item(item)
 
     def record(
         self, claimed: Delivery, status: Status, attempt: Attempt | None, *, retry_at: datetime | None = None
     ) -> bool:
         """Write what came of a claimed delivery; False when it was in other hands meanwhile."""
-        facts: Item = {"status": status, "updatedAt": clock.timestamp(), "expiresAt": _expiry()}
+        facts: Item = {"status": status, "updatedAt": clock.timestamp(), "expiresAt": expiry()}
         removed = ["leaseToken", "leaseUntil", "nextAttemptAt"]
         if attempt is not None:
             facts["attempts"] = [*claimed.attempts, _logged(attempt)][-_ATTEMPTS_KEPT:]
@@ -269,16 +186,16 @@ class Deliveries:
             facts |= {
                 "nextAttemptAt": clock.rfc3339(retry_at),
                 "dueAt": clock.rfc3339(_look(retry_at)),
-                "openKey": _open_key(claimed.delivery_id),
+                "openKey": open_key(claimed.delivery_id),
             }
         elif status in UNFINISHED:
-            facts |= {"dueAt": clock.timestamp(_GRACE), "openKey": _open_key(claimed.delivery_id)}
+            facts |= {"dueAt": clock.timestamp(_GRACE), "openKey": open_key(claimed.delivery_id)}
         else:
             removed += ["dueAt", "openKey", "forced"]
         names = {f"#{name}": name for name in (*facts, *removed)}
         try:
             self.table.update(
-                *_key(claimed.delivery_id),
+                *key_of(claimed.delivery_id),
                 "SET "
                 + ", ".join(f"#{name} = :{name}" for name in facts)
                 + f" REMOVE {', '.join(f'#{name}' for name in removed)}",
@@ -299,14 +216,14 @@ class Deliveries:
             "forced": True,
             "updatedAt": clock.timestamp(),
             "dueAt": clock.timestamp(_GRACE),
-            "openKey": _open_key(delivery.delivery_id),
+            "openKey": open_key(delivery.delivery_id),
         }
         names = {f"#{name}": name for name in (*facts, "nextAttemptAt", "leaseUntil")}
         sets = ", ".join(f"#{name} = :{name}" for name in facts)
         values = {f":{name}": value for name, value in facts.items()} | {":now": clock.timestamp()}
         try:
             item = self.table.update(
-                *_key(delivery.delivery_id),
+                *key_of(delivery.delivery_id),
                 f"SET {sets} REMOVE #nextAttemptAt",
                 condition="attribute_exists(pk)"
                 " AND (attribute_not_exists(#leaseUntil) OR #leaseUntil < :now)",
@@ -317,7 +234,7 @@ class Deliveries:
             return None
         if delivery.lane is not None:
             self.table.put(self._place(delivery.delivery_id, delivery.trigger_id, delivery.lane))
-        return _from_item(item)
+        return from_item(item)
 
     # lanes ------------------------------------------------------------------------------------------------
 
@@ -327,11 +244,11 @@ class Deliveries:
         try:
             self.table.put(
                 {
-                    "pk": _lane_pk(trigger_id, lane),
+                    "pk": lane_pk(trigger_id, lane),
                     "sk": "LEASE",
                     "holder": token,
                     "until": clock.timestamp(lease),
-                    "expiresAt": _expiry(),
+                    "expiresAt": expiry(),
                 },
                 condition="attribute_not_exists(pk) OR #until < :now",
                 names={"#until": "until"},
@@ -345,7 +262,7 @@ class Deliveries:
         """Let others work on a lane."""
         try:
             self.table.delete(
-                _lane_pk(trigger_id, lane), "LEASE", condition="holder = :holder", values={":holder": token}
+                lane_pk(trigger_id, lane), "LEASE", condition="holder = :holder", values={":holder": token}
             )
         except ConditionFailed:
             return
@@ -354,7 +271,7 @@ class Deliveries:
         """The delivery whose turn it is in a lane."""
         page = self.table.query(
             "pk = :pk AND begins_with(sk, :sk)",
-            {":pk": _lane_pk(trigger_id, lane), ":sk": _SK},
+            {":pk": lane_pk(trigger_id, lane), ":sk": SK},
             limit=1,
             consistent=True,
         )
@@ -362,7 +279,7 @@ class Deliveries:
 
     def leave_place(self, delivery: str, trigger_id: str, lane: str) -> None:
         """Let the next delivery of a lane have its turn."""
-        self.table.delete(_lane_pk(trigger_id, lane), _key(delivery)[1])
+        self.table.delete(lane_pk(trigger_id, lane), key_of(delivery)[1])
 
     # pace -------------------------------------------------------------------------------------------------
 
@@ -381,7 +298,7 @@ class Deliveries:
                         "pk": key[0],
                         "sk": key[1],
                         "nextAt": clock.exact(slot + step),
-                        "expiresAt": _expiry(),
+                        "expiresAt": expiry(),
                     },
                     condition="attribute_not_exists(pk) OR nextAt = :held",
                     values={":held": held or ""},
@@ -420,12 +337,12 @@ class Deliveries:
             )
         except ConditionFailed:
             return None
-        return _from_item(item)
+        return from_item(item)
 
     def get(self, delivery: str) -> Delivery | None:
         """The delivery, or None."""
-        item = self.table.get(*_key(delivery))
-        return _from_item(item) if item else None
+        item = self.table.get(*key_of(delivery))
+        return from_item(item) if item else None
 
     def of_trigger(
         self,
@@ -446,15 +363,15 @@ class Deliveries:
             statuses: only these.
             forward: the oldest first.
         """
-        low = f"{_SK}{_bound(since)}" if since else _SK
-        high = f"{_SK}{_bound(until)}" if until else f"{_SK}~"
+        low = f"{SK}{bound_of(since)}" if since else SK
+        high = f"{SK}{bound_of(until)}" if until else f"{SK}~"
         names, expression, values = None, None, {}
         if statuses:
             values = {f":s{number}": status for number, status in enumerate(statuses)}
             expression = f"#status IN ({', '.join(values)})"
             names = {"#status": "status"}
         pk = f"TRIGGER#{trigger_id}"
-        start = {"pk": pk, "sk": _key(after)[1]} if after else None
+        start = {"pk": pk, "sk": key_of(after)[1]} if after else None
         while True:
             page = self.table.query(
                 "pk = :pk AND sk BETWEEN :low AND :high",
@@ -467,7 +384,7 @@ class Deliveries:
                 limit=100,
             )
             for item in page.items:
-                yield _from_item(item)
+                yield from_item(item)
             start = page.next_key
             if start is None:
                 return

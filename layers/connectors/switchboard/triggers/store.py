@@ -199,8 +199,8 @@ def configure(trigger: Trigger) -> None:
 
 
 def rotate(trigger: Trigger, *, overlap: timedelta) -> str:
-    """Give a trigger a new secret; the present one signs on for `overlap`. Returns the new one."""
-    secret = webhooks.new_secret()
+    """Give a trigger a new key of its scheme; the present one signs on for `overlap`. Returns the new one."""
+    secret = webhooks.new_key(webhooks.scheme_of(trigger.secret or ""))
     now = clock.timestamp()
     kept = [old for old in trigger.old_secrets if old.until > now]
     if overlap and trigger.secret is not None:

@@ -24,6 +24,7 @@ does not matter, and no personal data gets into keys, logs and metrics.
 once one makes the customer. Links that people add stand beside it.
 
 The index `Lookup` lists customers, newest first: gsi1pk = `CUSTOMER#<shard>`, gsi1sk = `<createdAt>#<id>`.
+The index `Changed` lists records and tombstones by their latest change: changed = `<shard>`, updatedAt.
 """
 
 import zlib
@@ -40,7 +41,7 @@ type Key = tuple[str, str]
 SHARDS = 4
 """Partitions of `Lookup`, so that a burst of new customers heats no single one."""
 
-_INTERNAL = frozenset({"pk", "sk", "gsi1pk", "gsi1sk", "searchText", "syncedRev"})
+_INTERNAL = frozenset({"pk", "sk", "gsi1pk", "gsi1sk", "searchText", "syncedRev", "changed"})
 _SEARCHED = ("firstName", "lastName", "email", "company")
 _PREFIXES: Mapping[CrmObject, str] = {"customer": "cus", "case": "cas", "followup": "fol", "task": "tsk"}
 
@@ -145,11 +146,12 @@ def links(customer: Item | None) -> dict[Key, Item]:
 
 
 def indexed(item: Item) -> Item:
-    """The item with the attributes that searches need, made from its own fields."""
+    """The item with the attributes that its indexes need, made from its own fields."""
     bare = {name: value for name, value in item.items() if name not in ("gsi1pk", "gsi1sk", "searchText")}
+    shard = zlib.crc32(item["accountId"].encode()) % SHARDS
+    bare["changed"] = str(shard)
     if item["object"] != "customer" or "deletedAt" in item:
         return bare
-    shard = zlib.crc32(item["accountId"].encode()) % SHARDS
     return bare | {
         "gsi1pk": f"CUSTOMER#{shard}",
         "gsi1sk": f"{item['createdAt']}#{item['accountId']}",
