@@ -10,11 +10,11 @@ from functions.survey_api.models import Batch, BatchAnswer, InvitationShown, Iss
 from switchboard import clock, cursors, queues, work
 from switchboard.api import Answer, Api, Call, problem_fields
 from switchboard.connectors import survey_vendor
-from switchboard.connectors.questionpro import Contact
 from switchboard.errors import SwitchboardError, VendorError
 from switchboard.ids import fresh
 from switchboard.ledger import Entry
 from switchboard.models import PageOf, PageQuery, QueryModel
+from switchboard.survey_vendor import Contact
 from switchboard.surveys import REMINDER, issue
 from switchboard.surveys.invitations import STATUSES, WAITING, Invitation, NewInvitation
 from switchboard.surveys.issue import invitations, survey_settings

@@ -16,11 +16,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from functions.survey_dump import files, logic
 from switchboard import clock, observability, queues, work
 from switchboard.connectors import survey_vendor
-from switchboard.connectors.questionpro import ResponsePage
 from switchboard.dynamo import Item
 from switchboard.errors import SwitchboardError, VendorError
 from switchboard.ledger import Entry
 from switchboard.settings.surveys import Survey
+from switchboard.survey_vendor import ResponsePage
 from switchboard.surveys import responses
 from switchboard.surveys.dumps import dumps
 from switchboard.surveys.issue import survey_settings

@@ -296,7 +296,7 @@ def forget_everything() -> None:
     for step in ("trigger_config.app", "trigger_fanout.app", "trigger_delivery.delivery"):
         importlib.import_module(f"functions.{step}").deliveries.cache_clear()
     importlib.import_module("functions.crm_event_intake.app").told.cache_clear()
-    connectors.survey_vendor.cache_clear()
+    connectors.survey_transport.cache_clear()
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from typing import Any
 
 from switchboard import clock, work
 from switchboard.connectors import crm, survey_vendor
-from switchboard.connectors.questionpro import Contact
 from switchboard.crm import SurveyKeeper
 from switchboard.dynamo import Item
 from switchboard.errors import SwitchboardError, VendorError
 from switchboard.ledger import FAILED, Entry, entry_id
 from switchboard.settings import store
 from switchboard.settings.surveys import Survey, SurveysSettings
+from switchboard.survey_vendor import Contact
 from switchboard.surveys import INVITATION
 from switchboard.surveys.invitations import Invitation, Invitations, NewInvitation, expiry, person
 from switchboard.surveys.variables import custom_variables, with_variables
