@@ -5,6 +5,8 @@ checkpoint, so a worker that died costs one page; one who has lost the lease fai
 """
 
 import json
+import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -17,7 +19,7 @@ from functions.survey_dump import files, logic
 from switchboard import clock, observability, queues, work
 from switchboard.connectors import survey_vendor
 from switchboard.dynamo import Item
-from switchboard.errors import SwitchboardError, VendorError
+from switchboard.errors import HeldBack, SwitchboardError, VendorError
 from switchboard.ledger import Entry
 from switchboard.settings.surveys import Survey
 from switchboard.survey_vendor import ResponsePage
@@ -110,18 +112,27 @@ class Slice:
             if self.time_left < _RESERVE and self.moved:
                 return False
             number = int(self.result["page"]) + 1
-            page = survey_vendor().responses(
-                self.survey_id,
-                page=number,
-                per_page=self.survey.page_size,
-                since=begin[:19] if begin else None,
-            )
+            page = self._page(number, since=begin[:19] if begin else None)
             numbers = [logic.number_of(item, raw) for item, raw in page.items]
             if numbers and numbers == before:
                 raise VendorError("remote-unexpected", f"questionpro repeats page {number - 1}.")
             before = numbers
             self._take(page, earlier, now)
         return True
+
+    def _page(self, number: int, *, since: str | None) -> ResponsePage:
+        """A page of the vendor's; the minute's shared calls are waited for here, not in the ledger."""
+        while True:
+            try:
+                return survey_vendor().responses(
+                    self.survey_id, page=number, per_page=self.survey.page_size, since=since
+                )
+            except HeldBack as held:
+                wait = held.retry_after or 0.0
+                if held.code != "budget-spent" or self.time_left < _RESERVE + timedelta(seconds=wait):
+                    raise
+                # A little apart, so that the waiting dumps do not all wake at once.
+                time.sleep(wait + random.uniform(0, 1))  # noqa: S311 - jitter, not a secret
 
     def _take(self, page: ResponsePage, earlier: logic.Seen, now: set[int]) -> None:
         """The page's new responses become an object, rows of the CRM, and a checkpoint."""

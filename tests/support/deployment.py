@@ -23,6 +23,7 @@ from switchboard import aws, breaker, clock, config, connectors, egress, partner
 from switchboard.api import Api, matches
 from switchboard.connectors import ocsio
 from switchboard.settings import store
+from switchboard.surveys import delivery
 from tests.support.tables import mocked_aws, template
 
 ADMIN_KEY = "the-admin-key-of-the-tests-0123456789abcdefghijkl"
@@ -42,6 +43,7 @@ QUEUES = {
     "SURVEY_INVITATION_QUEUE_URL": "survey_work",
     "SURVEY_RESPONSE_QUEUE_URL": "survey_work",
     "SURVEY_REMINDER_QUEUE_URL": "survey_work",
+    "SURVEY_DELIVERY_QUEUE_URL": "survey_work",
     "SURVEY_DUMP_QUEUE_URL": "survey_dump",
 }
 """Each work queue's variable, and the step that takes from it."""
@@ -297,6 +299,7 @@ def forget_everything() -> None:
         importlib.import_module(f"functions.{step}").deliveries.cache_clear()
     importlib.import_module("functions.crm_event_intake.app").told.cache_clear()
     connectors.survey_transport.cache_clear()
+    delivery.ses.cache_clear()
 
 
 @contextmanager
@@ -321,5 +324,7 @@ def deployed() -> Iterator[Deployment]:
             Bucket="dumps", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
         )
         patch.setenv("DUMPS_BUCKET", "dumps")
+        patch.setenv("API_URL", "https://api.example.com/v1")
+        patch.setenv("MAIL_FROM", "surveys@example.com")
         yield Deployment(urls, patch)
         forget_everything()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
 
 
@@ -63,7 +64,16 @@ def secretsmanager() -> "SecretsManagerClient":
     return boto3.client("secretsmanager", config=_config())
 
 
+@cache
+def sesv2() -> "SESV2Client":
+    """The process's SES client. One attempt: SES knows no idempotency token, and a mail is to go out once."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("sesv2", config=_config().merge(Config(retries={"total_max_attempts": 1})))
+
+
 def forget_clients() -> None:
     """Drop the clients, so that a test's next call makes them in its own (mocked) account."""
-    for client in (dynamodb, sqs, eventbridge, s3, secretsmanager):
+    for client in (dynamodb, sqs, eventbridge, s3, secretsmanager, sesv2):
         client.cache_clear()

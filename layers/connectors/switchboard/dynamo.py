@@ -104,6 +104,24 @@ class Table:
         )
         return item_from_wire(answer["Item"]) if "Item" in answer else None
 
+    def get_many(self, keys: Sequence[tuple[str, str]]) -> list[Item]:
+        """The items of these (pk, sk) that are there, in no order, 100 a request; eventually consistent."""
+        found: list[Item] = []
+        for start in range(0, len(keys), _READ_TOGETHER):
+            left: Any = [
+                {"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in keys[start : start + _READ_TOGETHER]
+            ]
+            attempt = 0
+            while left:
+                answer = dynamodb().batch_get_item(RequestItems={self.name: {"Keys": left}})
+                found += [item_from_wire(item) for item in answer["Responses"].get(self.name, [])]
+                unread: Any = answer.get("UnprocessedKeys", {})
+                left = unread.get(self.name, {}).get("Keys", [])
+                attempt += 1
+                if left:  # more than 16 MB, or throttled
+                    _wait_out_contention(min(attempt, _CONTENTION_ATTEMPTS))
+        return found
+
     def put(
         self,
         item: Item,
@@ -257,6 +275,7 @@ class Write:
         return {"Delete": body} if self.delete else {"ConditionCheck": body}
 
 
+_READ_TOGETHER = 100
 _CONTENTION_ATTEMPTS = 6
 _CONTENTION = frozenset({"TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"})
 
