@@ -1,6 +1,7 @@
 """`make bench`: every benchmark, and its table on the terminal."""
 
-from benchmarks import cold_start
+from benchmarks import cold_start, dump
 
 if __name__ == "__main__":
     print(cold_start.table())
+    print(f"\nThe dump beside dlt: {dump.table()}")

@@ -5,8 +5,6 @@ checkpoint, so a worker that died costs one page; one who has lost the lease fai
 """
 
 import json
-import random
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -19,7 +17,7 @@ from functions.survey_dump import files, logic
 from switchboard import clock, observability, queues, work
 from switchboard.connectors import survey_vendor
 from switchboard.dynamo import Item
-from switchboard.errors import HeldBack, SwitchboardError, VendorError
+from switchboard.errors import SwitchboardError, VendorError
 from switchboard.ledger import Entry
 from switchboard.settings.surveys import Survey
 from switchboard.survey_vendor import ResponsePage
@@ -34,7 +32,6 @@ _RESERVE = timedelta(seconds=75)
 _FILE_TIME = timedelta(minutes=5)
 """A file is begun with so much time left, unless the slice has just begun."""
 
-_FORMATS = ("jsonl.gz", "csv")
 _IMPORTERS = 8
 
 
@@ -58,6 +55,11 @@ class Slice:
     def folder(self) -> str:
         """Where the dump's files are."""
         return f"surveys/{self.survey_id}/{self.entry.ledger_id}"
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The files, in the order in which they are written."""
+        return ("jsonl.gz", "csv", "parquet") if self.survey.parquet else ("jsonl.gz", "csv")
 
     @property
     def parts(self) -> list[str]:
@@ -99,7 +101,7 @@ class Slice:
         now: set[int] = set()
         for content in files.read_ahead(self.parts):
             for line in files.lines_of(content):
-                number = logic.number_of(json.loads(line), line)
+                number = logic.number_of(files.loads(line), line)
                 earlier[number] = logic.digest_of(line)
                 now.add(number)
         return earlier, now
@@ -112,27 +114,18 @@ class Slice:
             if self.time_left < _RESERVE and self.moved:
                 return False
             number = int(self.result["page"]) + 1
-            page = self._page(number, since=begin[:19] if begin else None)
+            page = survey_vendor().responses(
+                self.survey_id,
+                page=number,
+                per_page=self.survey.page_size,
+                since=begin[:19] if begin else None,
+            )
             numbers = [logic.number_of(item, raw) for item, raw in page.items]
             if numbers and numbers == before:
                 raise VendorError("remote-unexpected", f"questionpro repeats page {number - 1}.")
             before = numbers
             self._take(page, earlier, now)
         return True
-
-    def _page(self, number: int, *, since: str | None) -> ResponsePage:
-        """A page of the vendor's; the minute's shared calls are waited for here, not in the ledger."""
-        while True:
-            try:
-                return survey_vendor().responses(
-                    self.survey_id, page=number, per_page=self.survey.page_size, since=since
-                )
-            except HeldBack as held:
-                wait = held.retry_after or 0.0
-                if held.code != "budget-spent" or self.time_left < _RESERVE + timedelta(seconds=wait):
-                    raise
-                # A little apart, so that the waiting dumps do not all wake at once.
-                time.sleep(wait + random.uniform(0, 1))  # noqa: S311 - jitter, not a secret
 
     def _take(self, page: ResponsePage, earlier: logic.Seen, now: set[int]) -> None:
         """The page's new responses become an object, rows of the CRM, and a checkpoint."""
@@ -149,17 +142,21 @@ class Slice:
             key = logic.part_key(self.entry.ledger_id, token, page.number)
             files.put(key, files.part(raw for _, raw in fresh), "application/gzip")
             result["parts"] = logic.extended(result["parts"], token, page.number)
+        known = [item for item, _ in fresh if responses.may_match(item)]
         with ThreadPoolExecutor(_IMPORTERS) as pool:
-            matched = list(pool.map(partial(_import, self.entry.correlation_id), [one for one, _ in fresh]))
+            matched = list(pool.map(partial(_import, self.entry.correlation_id), known))
         columns = result["columns"]
+        shapes: dict[tuple[Any, ...], dict[str, Any]] = {}
         for item, _ in fresh:
+            shapes.setdefault(logic.shape_of(item), item)
+        for item in shapes.values():
             for column, title in logic.columns_of(item):
                 columns.setdefault(column, title)
         self.checkpoint(
             page=page.number,
             rows=result["rows"] + len(fresh),
             imported=result["imported"] + sum(matched),
-            unmatched=result["unmatched"] + len(matched) - sum(matched),
+            unmatched=result["unmatched"] + len(fresh) - sum(matched),
             total=page.total if result["from"] is None else None,
             read=page.last,
         )
@@ -167,7 +164,7 @@ class Slice:
     def write_files(self, earlier: logic.Seen) -> bool:
         """The files, what the partner has by now, and the manifest last; False when the time was up."""
         columns = dumps().columns(self.survey_id, self.result["columns"])
-        for format_ in _FORMATS[len(self.result["files"]) :]:
+        for format_ in self.formats[len(self.result["files"]) :]:
             if self.time_left < _FILE_TIME and self.moved:
                 return False
             written = self._write(format_, columns) | {"rows": self.result["rows"]}
@@ -191,6 +188,8 @@ class Slice:
     def _write(self, format_: str, columns: dict[str, str]) -> Item:
         if format_ == "csv":
             return files.write_csv(f"{self.folder}/responses.csv", self.parts, columns)
+        if format_ == "parquet":
+            return files.write_parquet(f"{self.folder}/responses.parquet", self.parts, columns)
         return files.write_json_lines(f"{self.folder}/responses.jsonl.gz", self.parts)
 
     def _check_count(self, ours: int) -> None:

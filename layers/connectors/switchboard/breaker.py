@@ -262,18 +262,29 @@ class Gate:
     Args:
         connector: its name.
         calls_per_minute: the rate budget; none when left out.
+        patience: seconds that a call waits for its turn in the budget before it is held back, for vendors
+            whose callers come in bursts; a slice of a budget is 6 seconds.
+        sleep: waits seconds.
     """
 
-    def __init__(self, connector: str, *, calls_per_minute: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        connector: str,
+        *,
+        calls_per_minute: Callable[[], int] | None = None,
+        patience: float = 0.0,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self.breaker = Breaker(connector)
         self._budget = Budget(connector, calls_per_minute) if calls_per_minute else None
+        self._patience = patience
+        self._sleep = sleep
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
         """Around one request: raises HeldBack instead of sending it; learns from what the request raises."""
         probe = self.breaker.admit()
-        if self._budget:
-            self._budget.take()
+        self._take_turn()
         try:
             yield
         except SwitchboardError as error:
@@ -285,6 +296,20 @@ class Gate:
                 error.waits_for = self.breaker.connector
             raise
         self.breaker.answered(probe=probe)
+
+    def _take_turn(self) -> None:
+        left = self._patience
+        while self._budget:
+            try:
+                self._budget.take()
+            except HeldBack as held:
+                wait = held.retry_after or 0.0
+                if wait > left:
+                    raise
+                left -= wait
+                self._sleep(wait)
+            else:
+                return
 
 
 def says_it_is_away(error: SwitchboardError) -> bool:

@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+PATIENCE = 13.0
+"""Seconds that a call waits for its turn in the shared budget: two of its slices, and less than a partner."""
+
+CALL_SECONDS = 20.0
+"""What one call may take, that wait included; API Gateway waits 29."""
+
 _USED_UP = re.compile(r"contact|quota|free[ -](api|call)|upgrade", re.IGNORECASE)
 
 

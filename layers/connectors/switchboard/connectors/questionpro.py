@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from switchboard.breaker import Gate
 from switchboard.errors import VendorError
 from switchboard.http import ConnectorClient, url_path
-from switchboard.survey_vendor import Contact, ResponsePage, says_used_up, whole_url
+from switchboard.survey_vendor import CALL_SECONDS, PATIENCE, Contact, ResponsePage, says_used_up, whole_url
 
 if TYPE_CHECKING:
     import httpx
@@ -93,7 +93,8 @@ class QuestionPro:
             _api_key,
             classify=classify,
             max_bytes=_PAGE_BYTES,
-            gate=Gate(NAME, calls_per_minute=calls_per_minute),
+            gate=Gate(NAME, calls_per_minute=calls_per_minute, patience=PATIENCE),
+            deadline=CALL_SECONDS,
             transport=transport,
         )
 
@@ -120,7 +121,6 @@ class QuestionPro:
             "cx/transactions/batch-survey-urls",
             json=[_transaction(survey_id, contact) for contact in contacts],
             idempotent=True,
-            deadline=20.0,
         )
         body = _json(answer)
         listed = body.get("response") if isinstance(body, dict) else body
@@ -245,13 +245,15 @@ def split_items(text: str) -> tuple[dict[str, Any], list[tuple[dict[str, Any], s
 
 def _list(text: str, at: int, decode: Any) -> tuple[list[tuple[dict[str, Any], str]], int]:
     items: list[tuple[dict[str, Any], str]] = []
+    # Inside a JSON string a line break is escaped, so a bare one stands between tokens.
+    in_lines = "\n" in text or "\r" in text
     at = _skip(text, at, "[")
     while text[at : at + 1] != "]":
         item, end = decode(text, at)
         if not isinstance(item, dict):
             raise ValueError("a response is an object")
-        # Inside a JSON string a line break is escaped, so a bare one stands between tokens.
-        items.append((item, text[at:end].translate(_LINE_BREAKS)))
+        raw = text[at:end]
+        items.append((item, raw.translate(_LINE_BREAKS) if in_lines else raw))
         at = _separator(text, end, "]")
     return items, at + 1
 

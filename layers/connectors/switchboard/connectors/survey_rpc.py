@@ -27,7 +27,7 @@ from switchboard.errors import VendorError
 from switchboard.http import ConnectorClient
 from switchboard.safe_xml import local_name, named
 from switchboard.secrets import connector_secret
-from switchboard.survey_vendor import Contact, ResponsePage, says_used_up, whole_url
+from switchboard.survey_vendor import CALL_SECONDS, PATIENCE, Contact, ResponsePage, says_used_up, whole_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +68,8 @@ class SurveyRpc:
             lambda secret: None,  # the key is an argument of the call
             classify=classify,
             max_bytes=MAX_ANSWER,
-            gate=Gate(NAME, calls_per_minute=lambda: settings().calls_per_minute),
+            gate=Gate(NAME, calls_per_minute=lambda: settings().calls_per_minute, patience=PATIENCE),
+            deadline=CALL_SECONDS,
             transport=transport,
         )
 
@@ -129,7 +130,7 @@ class SurveyRpc:
             last or not items,
         )
 
-    def _call(self, method: str, told: Mapping[str | None, Any], *, deadline: float = 10.0) -> Any:
+    def _call(self, method: str, told: Mapping[str | None, Any], *, deadline: float = CALL_SECONDS) -> Any:
         settings = self._settings()
         rpc = settings.rpc
         arguments = {rpc.fields.api_key: connector_secret(NAME)["apiKey"], **told}

@@ -103,6 +103,7 @@ class Survey(ApiModel):
         Field(max_length=50, description="Which custom variable a parameter goes into; else the next free"),
     ] = {}
     page_size: Annotated[int, Field(ge=1, le=1000, description="Responses in one call of the dump")] = 100
+    parquet: Annotated[bool, Field(description="The dump writes the CSV's table as Parquet, too")] = False
     overlap_hours: Annotated[
         int, Field(ge=9, le=24 * 90, description="An incremental dump looks back so far for late arrivals")
     ] = 24
