@@ -71,13 +71,13 @@ def dump(deployment: Deployment, **body: Any) -> dict[str, Any]:
     return state(deployment, reply.json["dumpId"])
 
 
-def run_long(deployment: Deployment) -> None:
+def run_long(deployment: Deployment, *only: str) -> None:
     """Run the queues with a Lambda's whole time for each slice."""
     import tests.support.deployment as support
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(support, "Context", lambda: Context(remaining=LONG))
-        deployment.run_queues()
+        deployment.run_queues(*only)
 
 
 def state(deployment: Deployment, dump_id: str) -> dict[str, Any]:
@@ -343,11 +343,11 @@ class TestFaults:
             vendor.forget_calls()
             with faults.killed_behind_write(writes) as died:
                 try:
-                    run_long(deployment)
+                    run_long(deployment, "SURVEY_DUMP_QUEUE_URL")
                 except faults.Killed:
                     deployment.pass_time(timedelta(minutes=20))
                     deployment.sweep()
-            run_long(deployment)
+            run_long(deployment, "SURVEY_DUMP_QUEUE_URL")
             found = deployment.call("GET", f"/surveys/{survey}/dumps/{dump_id}").json
             assert found["status"] == "complete", (writes, found)
             assert numbers(found) == [10_000_000 + index for index in range(4)], writes

@@ -66,11 +66,13 @@ def secretsmanager() -> "SecretsManagerClient":
 
 @cache
 def sesv2() -> "SESV2Client":
-    """The process's SES client. One attempt: SES knows no idempotency token, and a mail is to go out once."""
+    """The process's SES client: one attempt, but patient, since a mail goes out once."""
     import boto3
     from botocore.config import Config
 
-    return boto3.client("sesv2", config=_config().merge(Config(retries={"total_max_attempts": 1})))
+    return boto3.client(
+        "sesv2", config=_config().merge(Config(read_timeout=10, retries={"total_max_attempts": 1}))
+    )
 
 
 def forget_clients() -> None:
