@@ -91,6 +91,7 @@ deploy: setup ## build and deploy to AWS with your own credentials (ENV=default 
 
 .PHONY: bench
 bench: setup ## run the benchmarks
+	@$(UV) sync --frozen --quiet --group bench
 	@$(PYTHON) -m benchmarks
 
 .PHONY: clean

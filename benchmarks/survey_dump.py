@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -89,10 +89,8 @@ def _wait_until_healthy(port: int) -> None:
     raise TimeoutError("the emulator does not become healthy")
 
 
-def _prepare(sandbox: str, count: int, page_size: int) -> str:
-    """Tables, bucket, queue, secret and settings; returns the id of the dump to do."""
-    import httpx
-
+def prepare(vendor: str, page_size: int) -> Callable[[int], str]:
+    """Tables, bucket, queue, secret and settings; how to begin a dump by its number."""
     from sandbox.vendors.questionpro import QuestionPro
     from switchboard import aws, config
     from switchboard.settings import store
@@ -102,20 +100,23 @@ def _prepare(sandbox: str, count: int, page_size: int) -> str:
 
     create_tables()
     aws.s3().create_bucket(Bucket="dumps")
-    os.environ["SURVEY_DUMP_QUEUE_URL"] = aws.sqs().create_queue(QueueName="dumps")["QueueUrl"]
-    secret = json.dumps(QuestionPro().secret(sandbox))
+    for flow in ("DUMP", "RESPONSE"):
+        os.environ[f"SURVEY_{flow}_QUEUE_URL"] = aws.sqs().create_queue(QueueName=flow)["QueueUrl"]
+    secret = json.dumps(QuestionPro().secret(vendor))
     arn = aws.secretsmanager().create_secret(Name="questionpro", SecretString=secret)["ARN"]
     os.environ["QUESTIONPRO_SECRET_ARN"] = arn
+    os.environ["API_KEY"] = QuestionPro.credentials["apiKey"]
     config.STALENESS = 0.0
-    area = {"surveys": {_SURVEY: {"pageSize": page_size}}}
+    # The vendor's limit of calls a minute is far below what is measured here.
+    area = {"surveys": {_SURVEY: {"pageSize": page_size}}, "vendor": {"callsPerMinute": 1_000_000}}
     store.write("surveys", SurveysSettings.model_validate(area), updated_by="benchmark")
-    control = f"{sandbox}/_control/questionpro"
-    httpx.put(f"{control}/limits", json={"perMinute": 10**9}).raise_for_status()
-    httpx.post(f"{control}/surveys/{_SURVEY}/responses", json={"count": count}).raise_for_status()
-    entry = dumps().start(
-        _SURVEY, partner_id="admin", full=False, run="benchmark", correlation_id="benchmark", by="call"
-    )
-    return entry.ledger_id
+
+    def begin(number: int) -> str:
+        run = f"benchmark-{number}"
+        entry = dumps().start(_SURVEY, partner_id="admin", full=True, run=run, correlation_id=run, by="call")
+        return entry.ledger_id
+
+    return begin
 
 
 def work_on(dump_id: str, number: int, dies_after: int) -> None:
@@ -141,16 +142,27 @@ def work_on(dump_id: str, number: int, dies_after: int) -> None:
     _report()
 
 
+def peak_memory() -> int:
+    """Of this process, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def rows_of(dump_id: str) -> int:
+    """The rows of a dump that is done."""
+    from switchboard import work
+
+    entry = work.ledger().get(dump_id)
+    return int(entry.result["rows"]) if entry is not None and entry.status == "synced" else 0
+
+
 def _report() -> None:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, flush=True)
+    print(peak_memory(), flush=True)
 
 
-def main() -> None:
-    """Run the dump and print what it took."""
-    count, deaths, page_size = (
-        int(value) for value in [*sys.argv[1:], *("200000", "20", "1000")[len(sys.argv) - 1 :]]
-    )
-    aws_port, sandbox_port = _free_port(), _free_port()
+@contextmanager
+def surroundings(program: str, *arguments: str) -> Iterator[str]:
+    """AWS's emulator, and the vendor as `program` plays it; yields the vendor's origin."""
+    aws_port, vendor_port = _free_port(), _free_port()
     os.environ |= {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws_port}",
         "AWS_ACCESS_KEY_ID": "none",
@@ -169,11 +181,20 @@ def main() -> None:
     with (
         TemporaryDirectory() as home,
         _process("-m", "ministack", **_emulator(aws_port, home)),
-        _process("-m", "sandbox", "--port", str(sandbox_port)),
+        _process("-m", program, *arguments, "--port", str(vendor_port)),
     ):
         _wait_until_healthy(aws_port)
-        _wait_for(sandbox_port)
-        dump_id = _prepare(f"http://127.0.0.1:{sandbox_port}", count, page_size)
+        _wait_for(vendor_port)
+        yield f"http://127.0.0.1:{vendor_port}"
+
+
+def main() -> None:
+    """Run the dump and print what it took."""
+    count, deaths, page_size = (
+        int(value) for value in [*sys.argv[1:], *("200000", "20", "1000")[len(sys.argv) - 1 :]]
+    )
+    with surroundings("benchmarks.pages", str(count)) as vendor:
+        dump_id = prepare(vendor, page_size)(0)
         began = time.monotonic()
         memory = [_run_worker(dump_id, number, count // page_size, deaths) for number in range(deaths + 1)]
         print(f"{count} responses, {deaths} deaths, {time.monotonic() - began:.0f} s")

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -145,6 +145,7 @@ def _up(changes: dict[str, str], started: list[Process]) -> Stack:
             deployed=built.fingerprint,
         )
         _write_connector_secrets(endpoint, outputs, sandbox_url)
+        _verify_sender(endpoint, built.overrides)
         stack.save()
     return stack
 
@@ -374,6 +375,13 @@ def _write_connector_secrets(endpoint: str, outputs: Mapping[str, str], sandbox_
         wanted = {**present, **vendor.secret(sandbox_url)}
         if wanted != present:
             client.put_secret_value(SecretId=secret_id, SecretString=json.dumps(wanted))
+
+
+def _verify_sender(endpoint: str, overrides: Sequence[str]) -> None:
+    """Verify the identity that mails are sent by, as an operator does in SES by hand."""
+    identity = dict(pair.split("=", 1) for pair in overrides).get("MailIdentity")
+    if identity:
+        boto3.client("sesv2", **_options(endpoint)).create_email_identity(EmailIdentity=identity)
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from itertools import batched
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -10,14 +11,15 @@ from functions.survey_api.models import Batch, BatchAnswer, InvitationShown, Iss
 from switchboard import clock, cursors, queues, work
 from switchboard.api import Answer, Api, Call, problem_fields
 from switchboard.connectors import survey_vendor
-from switchboard.connectors.questionpro import Contact
 from switchboard.errors import SwitchboardError, VendorError
 from switchboard.ids import fresh
 from switchboard.ledger import Entry
 from switchboard.models import PageOf, PageQuery, QueryModel
+from switchboard.survey_vendor import Contact
 from switchboard.surveys import REMINDER, issue
 from switchboard.surveys.invitations import STATUSES, WAITING, Invitation, NewInvitation
 from switchboard.surveys.issue import invitations, survey_settings
+from switchboard.surveys.reminding import may_be_reminded
 
 api = Api("surveys")
 
@@ -200,12 +202,15 @@ def get_invitation(call: Call, survey_id: str, invitation_id: str) -> Answer:
 
 @api.post("/surveys/{surveyId}/reminders", scope="surveys:write", answers={202: Reminded})
 def remind(call: Call, survey_id: str) -> Answer:
-    """Remind everybody who has not answered and may still be reminded."""
-    most = survey_settings(checked(survey_id)).reminders.max
+    """Remind everybody who has not answered, has not opted out and may still be reminded.
+
+    From 20,000 on they are no longer counted; the round reminds them all the same.
+    """
+    survey = survey_settings(checked(survey_id))
     rows = invitations().listed(survey_id, WAITING, partner_id=scope_of(call))
     count = 0
-    for row in rows:
-        count += int(row.get("attempts", 0) < most)
+    for some in batched(rows, 1000, strict=False):
+        count += sum(may_be_reminded(each, survey) for each in invitations().whom(some))
         if count >= _COUNTED:
             break
     if count:

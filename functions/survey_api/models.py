@@ -34,6 +34,7 @@ class InvitationShown(Issued):
     last_name: str | None
     customer_id: str | None
     transaction_id: str | None
+    delivery: str
     reminders: int
     created_at: str
     expires_at: str

@@ -16,11 +16,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from functions.survey_dump import files, logic
 from switchboard import clock, observability, queues, work
 from switchboard.connectors import survey_vendor
-from switchboard.connectors.questionpro import ResponsePage
 from switchboard.dynamo import Item
 from switchboard.errors import SwitchboardError, VendorError
 from switchboard.ledger import Entry
 from switchboard.settings.surveys import Survey
+from switchboard.survey_vendor import ResponsePage
 from switchboard.surveys import responses
 from switchboard.surveys.dumps import dumps
 from switchboard.surveys.issue import survey_settings
@@ -33,7 +33,6 @@ _RESERVE = timedelta(seconds=75)
 _FILE_TIME = timedelta(minutes=5)
 """A file is begun with so much time left, unless the slice has just begun."""
 
-_FORMATS = ("jsonl.gz", "csv")
 _IMPORTERS = 8
 
 
@@ -58,6 +57,11 @@ class Slice:
     def folder(self) -> str:
         """Where the dump's files are."""
         return f"surveys/{self.survey_id}/{self.entry.ledger_id}"
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The files, in the order in which they are written."""
+        return ("jsonl.gz", "csv", "parquet") if self.survey.parquet else ("jsonl.gz", "csv")
 
     @property
     def parts(self) -> list[str]:
@@ -102,7 +106,7 @@ class Slice:
             now.add(int(number))
         for content in files.read_ahead(self.parts):
             for line in files.lines_of(content):
-                number = logic.number_of(json.loads(line), line)
+                number = logic.number_of(files.loads(line), line)
                 earlier[number] = logic.digest_of(line)
                 now.add(number)
         return earlier, now
@@ -147,17 +151,21 @@ class Slice:
             key = logic.part_key(self.entry.ledger_id, token, page.number)
             files.put(key, files.part(raw for _, raw in fresh), "application/gzip")
             result["parts"] = logic.extended(result["parts"], token, page.number)
+        known = [item for item, _ in fresh if responses.may_match(item)]
         with ThreadPoolExecutor(_IMPORTERS) as pool:
-            matched = list(pool.map(partial(_import, self.entry.correlation_id), [one for one, _ in fresh]))
+            matched = list(pool.map(partial(_import, self.entry.correlation_id), known))
         columns = result["columns"]
+        shapes: dict[tuple[Any, ...], dict[str, Any]] = {}
         for item, _ in fresh:
+            shapes.setdefault(logic.shape_of(item), item)
+        for item in shapes.values():
             for column, title in logic.columns_of(item):
                 columns.setdefault(column, title)
         self.checkpoint(
             page=page.number,
             rows=result["rows"] + len(fresh),
             imported=result["imported"] + sum(matched),
-            unmatched=result["unmatched"] + len(matched) - sum(matched),
+            unmatched=result["unmatched"] + len(fresh) - sum(matched),
             total=page.total if result["from"] is None else None,
             read=page.last,
         )
@@ -165,7 +173,7 @@ class Slice:
     def write_files(self, earlier: logic.Seen) -> bool:
         """The files, what the partner has by now, and the manifest last; False when the time was up."""
         columns = dumps().columns(self.survey_id, self.result["columns"])
-        for format_ in _FORMATS[len(self.result["files"]) :]:
+        for format_ in self.formats[len(self.result["files"]) :]:
             if self.time_left < _FILE_TIME and self.moved:
                 return False
             written = self._write(format_, columns) | {"rows": self.result["rows"]}
@@ -189,6 +197,8 @@ class Slice:
     def _write(self, format_: str, columns: dict[str, str]) -> Item:
         if format_ == "csv":
             return files.write_csv(f"{self.folder}/responses.csv", self.parts, columns)
+        if format_ == "parquet":
+            return files.write_parquet(f"{self.folder}/responses.parquet", self.parts, columns)
         return files.write_json_lines(f"{self.folder}/responses.jsonl.gz", self.parts)
 
     def _check_count(self, ours: int) -> None:

@@ -12,7 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from functions.survey_dump.logic import header, row
+import orjson
+
+from functions.survey_dump.logic import META, cells, header, neutral
 from switchboard.aws import s3
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ _PIECE = 8 * 1024 * 1024
 """S3 takes pieces of 5 MiB and more; this is also what one file needs of memory."""
 
 _AHEAD = 8
+_EXACT = 1e18
 
 
 def bucket() -> str:
@@ -132,6 +135,24 @@ def lines_of(content: bytes) -> Iterator[str]:
     yield from (line for line in gzip.decompress(content).decode().split("\n") if line)
 
 
+def loads(line: str) -> Any:
+    """A line as Python values, by orjson; by json where orjson is stricter."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line)
+
+
+def _rows(content: bytes, columns: Mapping[str, str]) -> Iterator[list[Any]]:
+    """A part's rows."""
+    for line in lines_of(content):
+        found = cells(loads(line), columns)
+        # orjson reads a whole number of more than 64 bits as a float; json reads it as it is.
+        if any(type(cell) is float and not -_EXACT < cell < _EXACT for cell in found):
+            found = cells(json.loads(line), columns)
+        yield found
+
+
 def write_json_lines(key: str, parts: Iterable[str]) -> dict[str, Any]:
     """All parts in one file, byte for byte."""
     with Upload(key, "application/gzip") as upload:
@@ -146,8 +167,25 @@ def write_csv(key: str, parts: Iterable[str], columns: Mapping[str, str]) -> dic
     with Upload(key, "text/csv; charset=utf-8") as upload:
         upload.write(_csv([header(columns)]))
         for content in read_ahead(parts):
-            upload.write(_csv(row(json.loads(line), columns) for line in lines_of(content)))
+            upload.write(_csv([neutral(cell) for cell in row] for row in _rows(content, columns)))
     return {"format": "csv", "key": key, "sha256": upload.sha256, "bytes": upload.size}
+
+
+def write_parquet(key: str, parts: Iterable[str], columns: Mapping[str, str]) -> dict[str, Any]:
+    """All parts in one table of text columns; a cell is as it came, since nothing takes it for a formula."""
+    from functions.survey_dump.parquet import Writer
+
+    with Upload(key, "application/vnd.apache.parquet") as upload:
+        writer = Writer(upload.write, [*META, *columns.values()])
+        for content in read_ahead(parts):
+            for row in _rows(content, columns):
+                writer.add(_text(cell) for cell in row)
+        writer.close()
+    return {"format": "parquet", "key": key, "sha256": upload.sha256, "bytes": upload.size}
+
+
+def _text(cell: Any) -> str | None:
+    return cell if cell is None or isinstance(cell, str) else str(cell)
 
 
 def _csv(rows: Iterable[list[str]]) -> bytes:

@@ -37,7 +37,11 @@ type Ranges = list[list[Any]]
 
 def neutral(cell: Any) -> str:
     """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection")."""
-    text = "" if cell is None else str(cell)
+    if cell is None:
+        return ""
+    text = cell if isinstance(cell, str) else str(cell)
+    if text.isalnum():
+        return text
     begins = text.lstrip(" \u00a0")[:1]
     return f"'{text}" if text and (text[0] in _FORMULA or begins in _FORMULA) else text
 
@@ -54,21 +58,30 @@ def columns_of(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"question:{number}", f"{code} ({number})" if code else f"({number})"
 
 
+def shape_of(item: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Items of one shape have the same columns, so that few of them have to be looked at."""
+    custom = item.get("customVariables")
+    names = [
+        question.get("questionID") for question in item.get("responseSet") or () if type(question) is dict
+    ]
+    return *(custom if isinstance(custom, dict) else ()), None, *names
+
+
 def header(columns: Mapping[str, str]) -> list[str]:
     """The CSV's first row."""
     return [*META, *(neutral(title) for title in columns.values())]
 
 
-def row(item: Mapping[str, Any], columns: Mapping[str, str]) -> list[str]:
-    """One response as a row of `columns`."""
+def cells(item: Mapping[str, Any], columns: Mapping[str, str]) -> list[Any]:
+    """One response as a row of `columns`, None where it has nothing."""
     held: dict[str, Any] = {}
     custom = item.get("customVariables")
-    for name, value in custom.items() if isinstance(custom, Mapping) else ():
-        held[f"custom:{name}"] = value
+    if isinstance(custom, dict):
+        held = {f"custom:{name}": value for name, value in custom.items()}
     for question in item.get("responseSet") or ():
-        if isinstance(question, Mapping):
+        if isinstance(question, dict):
             held[f"question:{question.get('questionID')}"] = answer_text(question)
-    return [neutral(item.get(name)) for name in META] + [neutral(held.get(key)) for key in columns]
+    return [item.get(name) for name in META] + [held.get(key) for key in columns]
 
 
 def number_of(item: Mapping[str, Any], raw: str) -> int:

@@ -59,7 +59,7 @@ def look_after(invitation: Invitation, done: Counter[str]) -> None:
     due = next_look(invitation, survey)
     if due > clock.timestamp():
         invitations().look_again(invitation, due)
-    elif remind(invitation, run=f"schedule:{due}", survey=survey):
+    elif remind(invitation, run=f"schedule:{due}", survey=survey, correlation_id=invitation.invitation_id):
         done["reminded"] += 1
     else:
         invitations().look_again(invitation, invitation.expires_at)

@@ -1,4 +1,4 @@
-"""Queues of surveys: CRM events against the rules, invitations, responses, rounds of reminders."""
+"""Queues of surveys: CRM events against the rules, invitations, mails, responses, rounds of reminders."""
 
 import json
 from datetime import timedelta
@@ -12,7 +12,7 @@ from switchboard import queues, work
 from switchboard.crm_events import CrmEvent
 from switchboard.dynamo import Item
 from switchboard.ledger import Entry
-from switchboard.surveys import INVITATION, REMINDER, RESPONSE, TRIGGER, issue, responses
+from switchboard.surveys import DELIVERY, INVITATION, REMINDER, RESPONSE, TRIGGER, delivery, issue, responses
 from switchboard.work import Outcome
 
 if TYPE_CHECKING:
@@ -24,7 +24,12 @@ _TIME_TO_WORK = timedelta(seconds=15)
 _REMINDERS_RESERVE = timedelta(seconds=20)
 """A round of reminders ends, and goes on with the next message, when no more time is left."""
 
-_FLOWS: dict[str, work.Do] = {TRIGGER: triggers.do, INVITATION: issue.do, RESPONSE: responses.do}
+_FLOWS: dict[str, work.Do] = {
+    TRIGGER: triggers.do,
+    INVITATION: issue.do,
+    DELIVERY: delivery.do,
+    RESPONSE: responses.do,
+}
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:

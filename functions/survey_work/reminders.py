@@ -21,7 +21,9 @@ def do(entry: Entry, result: Item, *, has_time: Deadline) -> Outcome:
     for row in list(invitations().listed(survey_id, WAITING, partner_id=partner_id)):
         invitation = invitations().get(row["recentAt"].partition("#")[2])
         if invitation is not None and invitation.created_at <= entry.created_at:
-            reminded += remind(invitation, run=entry.ledger_id, survey=survey)
+            reminded += remind(
+                invitation, run=entry.ledger_id, survey=survey, correlation_id=entry.correlation_id
+            )
         if reminded and not has_time():
             done = False
             break

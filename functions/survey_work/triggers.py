@@ -90,7 +90,7 @@ def _ask(entry: Entry, result: Item, survey_id: str, rule: Rule, request: NewInv
     if wait is not None:
         raise SwitchboardError("quiet-hours", retry_after=wait.total_seconds())
     invitation = issue.accept(
-        survey_id, request, partner_id=OWNER, correlation_id=entry.correlation_id, on_record=True
+        survey_id, request, partner_id=OWNER, correlation_id=entry.correlation_id, by_rule=True
     )
     queues.offer(invitation)
     result["invitationId"] = invitation.ledger_id

@@ -1,5 +1,7 @@
 """QuestionPro's REST API, version 2: CX survey URLs, responses page by page, two kinds of 429, a webhook.
 
+The same surveys are behind the older transports, too, at ``{baseUrl}/xmlrpc`` and ``{baseUrl}/soap``.
+
 Control routes beside the usual ones:
 
 ==========  =================================================  ============================================
@@ -25,11 +27,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
+from xmlrpc.client import Fault
 
 import httpx
 from aiohttp import web
 
 from sandbox.vendor import Vendor
+from sandbox.vendors import _questionpro_rpc as rpc
 
 API_KEY = "questionpro-key-0123456789"
 HOOK_TOKEN = "questionpro-hook-0123456789"  # noqa: S105 - a stand-in's
@@ -145,6 +149,9 @@ class QuestionPro(Vendor):
         yield web.post(f"{base}/cx/transactions/batch-survey-urls", self._batch_survey_urls)
         yield web.get(f"{base}/surveys/{{survey}}/responses", self._responses)
         yield web.post(f"{base}/surveys/{{survey}}/responses/filter", self._responses)
+        yield web.post(f"{base}/xmlrpc", self._xmlrpc)
+        yield web.post(f"{base}/soap", self._soap)
+        yield web.get(f"{base}/soap", self._wsdl)
 
     def control_routes(self) -> Iterable[web.RouteDef]:
         """See the module."""
@@ -216,6 +223,45 @@ class QuestionPro(Vendor):
         pagination = _pagination(page + int(bool(self._lies.get("wrongPage"))), per_page, total)
         body = {"response": items, "pagination": pagination, "requestID": str(uuid.uuid4())}
         return web.json_response(body)
+
+    # the older transports -----------------------------------------------------------------------------
+
+    async def _xmlrpc(self, request: web.Request) -> web.Response:
+        return await rpc.xmlrpc(request, self._methods())
+
+    async def _soap(self, request: web.Request) -> web.Response:
+        return await rpc.soap(request, self._methods())
+
+    async def _wsdl(self, request: web.Request) -> web.Response:
+        return web.Response(text=rpc.wsdl(str(request.url.with_query(None))), content_type="text/xml")
+
+    def _methods(self) -> Mapping[str, rpc.Method]:
+        return {
+            "questionpro.cx.getSurveyURL": self._get_survey_url,
+            "questionpro.survey.surveyResponses": self._survey_responses,
+        }
+
+    def _check(self, given: Mapping[str, Any]) -> None:
+        if given.get("apiKey") != API_KEY:
+            raise Fault(1010, "Client: Incorrect API Key.")
+        if self._quota is not None and self._quota <= 0:
+            raise Fault(1013, "Client: API call limit exceeded. Please contact your account manager.")
+
+    def _get_survey_url(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._check(given)
+        if not given.get("email"):
+            raise Fault(1002, "Client: email is missing.")
+        transaction = {name: held for name, held in given.items() if name != "apiKey"}
+        return {"surveyURL": self._url(transaction | {"surveyID": given["id"]})}
+
+    def _survey_responses(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._check(given)
+        start = int(given.get("startingResponseCounter") or 0)
+        filters = {"startDate": given["startDate"], "timeZone": "GMT+00:00"} if given.get("startDate") else {}
+        if filters:
+            filters["startDate"] = filters["startDate"].removesuffix("+00:00")
+        items, total = _filtered(self.survey(str(given["id"])), filters, start, start + rpc.PER_CALL)
+        return {"responses": items, "totalItems": total}
 
     # control ------------------------------------------------------------------------------------------
 

@@ -77,6 +77,41 @@ def test_from_the_url_to_the_files(
     assert httpx.get(found["manifest"], trust_env=False).json()["rows"] == 251
 
 
+def test_a_mail_goes_out_once_and_has_a_way_out(
+    api: httpx.Client, anonymous: httpx.Client, stack: Stack, survey: str
+) -> None:
+    address = f"{uuid.uuid4().hex}@example.com"
+    template = {"subject": "How was it?", "text": "{surveyUrl} {optOutUrl}", "html": "<p>{surveyUrl}</p>"}
+    mail = {"defaultLanguage": "en", "templates": {"en": template}}
+    before = api.get("/settings/surveys").json()["version"]
+    area = {"surveys": {survey: {"delivery": "mail", "mail": mail}}}
+    assert api.put("/settings/surveys", json=area).status_code == 200
+    path = f"/surveys/{survey}/invitations"
+    try:
+        issued = api.post(path, json={"email": address}).json()
+        [sent] = settled(lambda: mails(stack, address), lambda found: bool(found))
+        assert (sent["Source"], sent["Subject"]) == ("surveys@example.com", "How was it?")
+        url, way_out = sent["BodyText"].split()
+        assert url == issued["surveyUrl"]
+        way_out = "/hooks/opt-out/" + way_out.partition("/hooks/opt-out/")[2]
+        assert address in anonymous.get(way_out).text
+        form = {"List-Unsubscribe": "One-Click"}
+        assert anonymous.post(way_out + "x", data=form).status_code == 404
+        assert anonymous.post(way_out, data=form).status_code == 200
+        assert api.post(f"/surveys/{survey}/reminders").json() == {"count": 0}
+        again = api.post(path, json={"email": address, "transactionId": "next"})
+        assert (again.status_code, again.json()["code"]) == (409, "opted-out")
+        assert len(mails(stack, address)) == 1
+    finally:
+        api.post("/settings/surveys/rollback", json={"version": before})
+
+
+def mails(stack: Stack, address: str) -> list[dict[str, Any]]:
+    """What the emulator's SES has sent to this address."""
+    found = httpx.get(f"{stack.aws_endpoint}/_ministack/ses/messages", trust_env=False).json()["messages"]
+    return [mail for mails in found.values() for mail in mails if address in mail["To"]]
+
+
 def test_a_schedule_dumps_by_itself(api: httpx.Client, sandbox: httpx.Client, survey: str) -> None:
     sandbox.post(f"/_control/questionpro/surveys/{survey}/responses", json={"count": 3}).raise_for_status()
     before = api.get("/settings/surveys").json()["version"]

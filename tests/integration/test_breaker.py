@@ -211,3 +211,27 @@ def test_a_spent_budget_says_when_there_is_more(time: Time) -> None:
         budget.take()
     assert (raised.value.code, raised.value.retry_after) == ("budget-spent", 40)
     assert raised.value.waits_for is None
+
+
+def test_a_patient_call_waits_for_its_turn_and_no_longer(time: Time) -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        time.passes(timedelta(seconds=seconds))
+
+    gate = Gate("vendor", calls_per_minute=lambda: 100, patience=13.0, sleep=sleep)
+    for _ in range(25):  # ten in each slice of six seconds
+        with gate():
+            pass
+    assert waits == [6.0, 6.0]
+    impatient = Gate("vendor", calls_per_minute=lambda: 100, patience=5.0, sleep=sleep)
+
+    def burst() -> None:
+        for _ in range(25):
+            with impatient():
+                pass
+
+    with pytest.raises(HeldBack) as raised:
+        burst()
+    assert (raised.value.code, len(waits)) == ("budget-spent", 2)

@@ -42,6 +42,10 @@ def test_a_recorded_response_needs_the_hooks_token(deployment: Deployment) -> No
     assert invoke("survey_api_hook")["statusCode"] == 404
 
 
+def test_a_recorded_way_out_of_surveys_needs_its_token(deployment: Deployment) -> None:
+    assert invoke("survey_api_opt_out")["statusCode"] == 404
+
+
 def test_a_recorded_invitation_waits_for_the_vendors_secret(deployment: Deployment) -> None:
     assert invoke("survey_api_invitation")["statusCode"] == 503
 

@@ -7,8 +7,10 @@ import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from sandbox.vendors.questionpro import QuestionPro, response
@@ -69,13 +71,13 @@ def dump(deployment: Deployment, **body: Any) -> dict[str, Any]:
     return state(deployment, reply.json["dumpId"])
 
 
-def run_long(deployment: Deployment) -> None:
+def run_long(deployment: Deployment, *only: str) -> None:
     """Run the queues with a Lambda's whole time for each slice."""
     import tests.support.deployment as support
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(support, "Context", lambda: Context(remaining=LONG))
-        deployment.run_queues()
+        deployment.run_queues(*only)
 
 
 def state(deployment: Deployment, dump_id: str) -> dict[str, Any]:
@@ -142,6 +144,21 @@ class TestFiles:
         second = table(dump(deployment))[0]
         assert second[: len(first)] == first
         assert set(second) - set(first) == {"Q2 (7000001)", "custom9"}
+
+    def test_parquet_is_the_same_table(self, deployment: Deployment, vendor: Sandbox, tmp_path: Path) -> None:
+        settings(deployment, parquet=True)
+        some(vendor, item(1, text="=1+1"), item(2, custom={"custom9": "nine"}))
+        found = dump(deployment)
+        path = tmp_path / "responses.parquet"
+        path.write_bytes(content(found, "parquet"))
+        with duckdb.connect() as database:
+            answer_of = database.execute(
+                'SELECT responseID, "Q2 (7000001)", custom9, externalReference FROM read_parquet(?)',
+                [str(path)],
+            )
+            rows = answer_of.fetchall()
+        assert rows == [("1", "=1+1", None, None), ("2", "Nothing.", "nine", None)]
+        assert len(table(found)) == 3
 
     def test_the_manifest_tells_counts_and_digests(self, deployment: Deployment, vendor: Sandbox) -> None:
         many(vendor, 2)
@@ -289,7 +306,7 @@ class TestFaults:
         self, deployment: Deployment, vendor: Sandbox
     ) -> None:
         """The worker dies at one request after the other, before and after it took effect."""
-        settings(deployment, pageSize=1)
+        settings(deployment, pageSize=3)
         many(vendor, 8)
         some(vendor, item(1, custom={"custom1": "nobody@example.com"}))
         dump_id = deployment.call("POST", DUMPS, {}).json["dumpId"]
@@ -298,7 +315,7 @@ class TestFaults:
             if state(deployment, dump_id)["status"] != "running":
                 break
             # Every other one gets as far as a checkpoint: who never does is parked after five deaths.
-            request = attempt // 4 if attempt % 2 else 14
+            request = attempt // 4 if attempt % 2 else 22
             try:
                 with faults.killed_at(request, after=attempt % 4 < 2):
                     deployment.run_queues()
@@ -312,6 +329,36 @@ class TestFaults:
         assert deaths >= 8
         assert sorted(numbers(found)) == [1] + [10_000_000 + index for index in range(8)]
         assert found["unmatched"] == 9
+
+    def test_killed_between_every_two_durable_writes(self, deployment: Deployment, vendor: Sandbox) -> None:
+        """Behind each write to the ledger and to S3, one after the other, until a dump needs no more."""
+        area = {"surveys": {f"9{number}": {"pageSize": 2} for number in range(40)}}
+        assert deployment.call("PUT", "/settings/surveys", area).status == 200
+        writes = 0
+        while True:
+            survey = f"9{writes}"
+            path = f"/_control/questionpro/surveys/{survey}/responses"
+            vendor.client.post(path, json={"count": 4}).raise_for_status()
+            dump_id = deployment.call("POST", f"/surveys/{survey}/dumps", {}).json["dumpId"]
+            vendor.forget_calls()
+            with faults.killed_behind_write(writes) as died:
+                try:
+                    run_long(deployment, "SURVEY_DUMP_QUEUE_URL")
+                except faults.Killed:
+                    deployment.pass_time(timedelta(minutes=20))
+                    deployment.sweep()
+            run_long(deployment, "SURVEY_DUMP_QUEUE_URL")
+            found = deployment.call("GET", f"/surveys/{survey}/dumps/{dump_id}").json
+            assert found["status"] == "complete", (writes, found)
+            assert numbers(found) == [10_000_000 + index for index in range(4)], writes
+            assert len(table(found)) == 5
+            assert found["countCheck"]["agrees"] is True
+            pages = [call for call in vendor.calls() if call["query"]["perPage"] == ["2"]]
+            assert len(pages) <= 3, writes
+            if not died:
+                break
+            writes += 1
+        assert writes >= 12
 
     def test_a_dead_worker_costs_at_most_a_page(self, deployment: Deployment, vendor: Sandbox) -> None:
         settings(deployment, pageSize=2)

@@ -34,6 +34,7 @@ from switchboard import (
 from switchboard.api import Api, matches
 from switchboard.connectors import meta, ocsio, sem, vcc
 from switchboard.settings import store
+from switchboard.surveys import delivery
 from tests.support.tables import mocked_aws, template
 
 ADMIN_KEY = "the-admin-key-of-the-tests-0123456789abcdefghijkl"
@@ -54,6 +55,7 @@ QUEUES = {
     "SURVEY_INVITATION_QUEUE_URL": "survey_work",
     "SURVEY_RESPONSE_QUEUE_URL": "survey_work",
     "SURVEY_REMINDER_QUEUE_URL": "survey_work",
+    "SURVEY_DELIVERY_QUEUE_URL": "survey_work",
     "SURVEY_DUMP_QUEUE_URL": "survey_dump",
     "RESUBMISSION_QUEUE_URL": "sweeper",
     "ERASURE_QUEUE_URL": "retention",
@@ -340,7 +342,8 @@ def forget_everything() -> None:
     for step in ("trigger_config.app", "trigger_fanout.app", "trigger_delivery.delivery"):
         importlib.import_module(f"functions.{step}").deliveries.cache_clear()
     importlib.import_module("functions.crm_event_intake.app").told.cache_clear()
-    connectors.survey_vendor.cache_clear()
+    connectors.survey_transport.cache_clear()
+    delivery.ses.cache_clear()
 
 
 @contextmanager
@@ -366,5 +369,7 @@ def deployed() -> Iterator[Deployment]:
         )
         patch.setenv("DUMPS_BUCKET", "dumps")
         patch.setenv("STATE_STREAM_ARN", stream_of("StateTable"))
+        patch.setenv("API_URL", "https://api.example.com/v1")
+        patch.setenv("MAIL_FROM", "surveys@example.com")
         yield Deployment(urls, patch)
         forget_everything()

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from switchboard.aws import dynamodb
+from switchboard.aws import dynamodb, s3
 
 
 class Killed(BaseException):
@@ -30,6 +30,32 @@ def killed_at(request: int, *, after: bool) -> Iterator[None]:
         yield
     finally:
         events.unregister(event, count)
+
+
+_WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "PutObject", "UploadPart")
+
+
+@contextmanager
+def killed_behind_write(number: int) -> Iterator[list[str]]:
+    """Raise Killed behind the given write to DynamoDB or S3, counted from 0; yields the one that it was."""
+    seen = 0
+    died: list[str] = []
+
+    def count(model: Any, **_: Any) -> None:
+        nonlocal seen
+        seen += model.name in _WRITES
+        if seen == number + 1 and not died and model.name in _WRITES:
+            died.append(model.name)
+            raise Killed
+
+    clients: list[Any] = [dynamodb(), s3()]
+    for client in clients:
+        client.meta.events.register("after-call", count)
+    try:
+        yield died
+    finally:
+        for client in clients:
+            client.meta.events.unregister("after-call", count)
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from functions.survey_dump import logic as dump
 from functions.survey_dump.files import lines_of, part
 from functions.survey_work.logic import lot, parameters, quiet_for
+from sandbox.vendors.questionpro import response
 from switchboard.connectors.questionpro import split_items
 from switchboard.settings.surveys import QuietHours, Rule
+from switchboard.surveys.responses import may_match
 from switchboard.surveys.variables import (
     custom_variables,
     emails_in,
@@ -48,6 +50,27 @@ def test_addresses_and_references_of_a_response() -> None:
     assert (emails_in(item), reference_in(item)) == (["jane@example.com"], "CUS-1")
     by_mail = {"externalReference": "a@b.co"}
     assert (emails_in(by_mail), reference_in(by_mail)) == (["a@b.co"], None)
+
+
+words = st.one_of(st.text(), st.just(INVITATION), st.just(" a@b.co "), st.none(), st.integers())
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            name: st.one_of(words, st.dictionaries(st.sampled_from(["custom1", "a"]), words))
+            for name in ("externalReference", "email", "custom7", "customVariables", "highCustomVariables")
+        },
+    )
+)
+def test_what_is_passed_over_at_once_names_nobody(item: dict[str, Any]) -> None:
+    named = invitation_in(item) or emails_in(item) or reference_in(item)
+    assert may_match(item) or not named
+
+
+def test_most_responses_are_passed_over_at_once() -> None:
+    assert not may_match(response("1", 1, datetime.now(UTC)))
 
 
 def test_items_are_cut_out_as_they_stand() -> None:

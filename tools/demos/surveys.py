@@ -8,6 +8,7 @@ import httpx
 from tools.demos import DemoStack, headline, line
 
 _SURVEY = "3154843"
+_MAILED = "3154844"
 _HOOK_TOKEN = "questionpro-hook-0123456789"  # noqa: S105 - the sandbox's
 
 
@@ -31,13 +32,24 @@ def run(stack: DemoStack) -> None:
                 # A rate, because cron(0 2 * * ? *) would have the demo wait for the night.
                 "schedule": {"expression": "rate(1 minute)"},
                 "reminders": {"max": 2},
-            }
+            },
+            _MAILED: {
+                "name": "Our course",
+                "delivery": "mail",
+                "mail": {
+                    "defaultLanguage": "en",
+                    "templates": {
+                        "en": {"subject": "{firstName|Hello}, how was it?", "text": "{surveyUrl} {optOutUrl}"}
+                    },
+                },
+            },
         }
     }
     stack.api.put("/settings/surveys", json=area).raise_for_status()
     line("settings: ask when a case is closed", "in force, dumped by a schedule")
     try:
         _show(stack)
+        _show_mail(stack)
     finally:
         stack.api.post("/settings/surveys/rollback", json={"version": before}).raise_for_status()
 
@@ -71,6 +83,25 @@ def _show(stack: DemoStack) -> None:
     line(
         "the response on the customer", "; ".join(f"{a['code']}: {a['answer']}" for a in response["answers"])
     )
+
+
+def _show_mail(stack: DemoStack) -> None:
+    address = f"sam.{uuid.uuid4().hex[:8]}@example.com"
+    person = {"email": address, "firstName": "Sam"}
+    stack.api.post(f"/surveys/{_MAILED}/invitations", json=person).raise_for_status()
+    mail = stack.wait_for(lambda: _mail(stack, address), "the mail")
+    line("another survey is mailed by SES", f"{mail['Source']}: {mail['Subject']}")
+    way_out = "/hooks/opt-out/" + mail["BodyText"].partition("/hooks/opt-out/")[2]
+    stack.api.post(way_out, data={"List-Unsubscribe": "One-Click"}).raise_for_status()
+    count = stack.api.post(f"/surveys/{_MAILED}/reminders").json()["count"]
+    line("one click in it, and no reminder is left", str(count))
+
+
+def _mail(stack: DemoStack, address: str) -> Any:
+    """The mail to this address, out of the emulator's SES."""
+    answer = httpx.get(f"{stack.stack.aws_endpoint}/_ministack/ses/messages", trust_env=False)
+    sent = [mail for mails in answer.json()["messages"].values() for mail in mails]
+    return next((mail for mail in sent if address in mail["To"]), None)
 
 
 def _closed_case(api: httpx.Client) -> tuple[str, str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
 
 
@@ -69,3 +70,14 @@ def secretsmanager() -> "SecretsManagerClient":
     import boto3
 
     return boto3.client("secretsmanager", config=_config())
+
+
+@cache
+def sesv2() -> "SESV2Client":
+    """The process's SES client: one attempt, but patient, since a mail goes out once."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "sesv2", config=_config().merge(Config(read_timeout=10, retries={"total_max_attempts": 1}))
+    )

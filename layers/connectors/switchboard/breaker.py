@@ -289,6 +289,9 @@ class Gate:
         calls_per_minute: the rate budget; none when left out.
         threshold: failures in a row that open the breaker.
         probe_every: between two probes; longer than the deadline of the connector's calls.
+        patience: seconds that a call waits for its turn in the budget before it is held back, for vendors
+            whose callers come in bursts; a slice of a budget is 6 seconds.
+        sleep: waits seconds.
     """
 
     def __init__(
@@ -298,16 +301,19 @@ class Gate:
         calls_per_minute: Callable[[], int] | None = None,
         threshold: int = THRESHOLD,
         probe_every: timedelta = PROBE_INTERVAL,
+        patience: float = 0.0,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.breaker = Breaker(connector, threshold=threshold, probe_every=probe_every)
         self._budget = Budget(connector, calls_per_minute) if calls_per_minute else None
+        self._patience = patience
+        self._sleep = sleep
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
         """Around one request: raises HeldBack instead of sending it; learns from what the request raises."""
         probe = self.breaker.admit()
-        if self._budget:
-            self._budget.take()
+        self._take_turn()
         watch = observability.Stopwatch()
         try:
             yield
@@ -322,6 +328,20 @@ class Gate:
             raise
         self._measure(watch, None)
         self.breaker.answered(probe=probe)
+
+    def _take_turn(self) -> None:
+        left = self._patience
+        while self._budget:
+            try:
+                self._budget.take()
+            except HeldBack as held:
+                wait = held.retry_after or 0.0
+                if wait > left:
+                    raise
+                left -= wait
+                self._sleep(wait)
+            else:
+                return
 
     def _measure(self, watch: observability.Stopwatch, error: SwitchboardError | None) -> None:
         connector = self.breaker.connector

@@ -204,6 +204,34 @@ _register(
         "Nothing: it is sent by itself.",
         True,
     ),
+    ErrorCode(
+        "mail-refused",
+        "data",
+        502,
+        "Amazon SES refused the mail",
+        "Correct the person's e-mail address in the CRM, then invite again, or discard the entry.",
+    ),
+    ErrorCode(
+        "mail-not-allowed",
+        "auth",
+        502,
+        "Amazon SES does not let this deployment send",
+        "Verify the identity of MailFrom in SES, leave the SES sandbox or end the pause, then resubmit.",
+    ),
+    ErrorCode(
+        "mail-not-configured",
+        "technical",
+        503,
+        "No mail can be sent",
+        "Set the parameter MailFrom and the survey's mail in settings/surveys, then resubmit.",
+    ),
+    ErrorCode(
+        "mail-unconfirmed",
+        "remote",
+        503,
+        "Whether the mail went out cannot be told",
+        "Nothing as a rule: a reminder goes out in its time. Resubmit to send it, perhaps a second time.",
+    ),
     # The CRM.
     ErrorCode(
         "crm-elsewhere",

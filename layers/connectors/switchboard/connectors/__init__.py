@@ -9,7 +9,8 @@ from switchboard.dynamo import Table
 
 if TYPE_CHECKING:
     from switchboard.connectors.crowdtwist import CrowdTwist
-    from switchboard.connectors.questionpro import QuestionPro
+    from switchboard.settings.survey_vendor import VendorSettings
+    from switchboard.survey_vendor import SurveyVendor
 
 
 @cache
@@ -38,9 +39,27 @@ def loyalty() -> "CrowdTwist":
     return CrowdTwist(lambda: store.current("members", MemberSettings))
 
 
-@cache
-def survey_vendor() -> "QuestionPro":
-    """QuestionPro, whose secret is read with the first call."""
-    from switchboard.connectors.questionpro import QuestionPro
+def survey_vendor() -> "SurveyVendor":
+    """Whoever collects the answers, by the transport of `settings/surveys`."""
+    from switchboard.settings import store
+    from switchboard.settings.surveys import SurveysSettings
 
-    return QuestionPro()
+    return survey_transport(store.current("surveys", SurveysSettings).vendor.transport)
+
+
+@cache
+def survey_transport(name: str) -> "SurveyVendor":
+    """The client of one transport."""
+    from switchboard.settings import store
+    from switchboard.settings.surveys import SurveysSettings
+
+    def settings() -> "VendorSettings":
+        return store.current("surveys", SurveysSettings).vendor
+
+    if name == "rest":
+        from switchboard.connectors.questionpro import QuestionPro
+
+        return QuestionPro(lambda: settings().calls_per_minute)
+    from switchboard.connectors.survey_rpc import SurveyRpc
+
+    return SurveyRpc(settings)

@@ -6,7 +6,8 @@ api.questionpro.com, EU .eu, CA .ca, SG .sg, AU .au, AE .ae, KSA api.questionpro
 api.surveyanalytics.com.
 
     429, words like "Please contact …"   remote-quota: permanent until a person acts
-    429, anything else                   remote-rate: 300 calls in 60 s for each key
+    429, anything else                   remote-rate: 300 calls in 60 s for each key, 2,400 for all keys of
+                                         an organisation; the budget that all workers share stays below it
     401                                  remote-auth        403, 404, other 4xx   remote-refused
     5xx                                  remote-unavailable
 
@@ -16,13 +17,13 @@ ordinary ones; they are sent in the transaction's body too, so either way will d
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from switchboard.breaker import Gate
 from switchboard.errors import VendorError
 from switchboard.http import ConnectorClient, url_path
+from switchboard.survey_vendor import CALL_SECONDS, PATIENCE, Contact, ResponsePage, says_used_up, whole_url
 
 if TYPE_CHECKING:
     import httpx
@@ -30,43 +31,14 @@ if TYPE_CHECKING:
 
     from switchboard.secrets import Secret
 
+NAME = "questionpro"
 BATCH = 100
 """URLs that one batch call asks for."""
 
-_USED_UP = re.compile(r"contact|quota|free[ -](api|call)|upgrade", re.IGNORECASE)
 _PAGE_DEADLINE = 60.0
 _PAGE_BYTES = 64 * 1024 * 1024
 _WHITESPACE = re.compile(r"[ \t\r\n]*")
 _LINE_BREAKS = str.maketrans("\r\n", "  ")
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """Whom a personal URL is for. `custom`: `custom1` … as the responses carry them back."""
-
-    email: str
-    first_name: str | None = None
-    last_name: str | None = None
-    mobile: str | None = None
-    language: str | None = None
-    custom: Mapping[str, str] | None = None
-    transaction_date: str | None = None
-    """`dd/mm/yyyy`, as the vendor's example has it."""
-    segment_code: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ResponsePage:
-    """One page of a survey's responses.
-
-    `items` are (parsed, raw): the raw text is the vendor's own, but for line breaks between its tokens.
-    `total` counts the responses of the whole query, partial ones too; None when the vendor does not say.
-    """
-
-    number: int
-    items: list[tuple[dict[str, Any], str]]
-    total: int | None
-    last: bool
 
 
 def classify(response: "httpx.Response") -> VendorError | None:
@@ -77,7 +49,7 @@ def classify(response: "httpx.Response") -> VendorError | None:
     extra: dict[str, object] = {"vendor_status": response.status_code}
     match response.status_code:
         case 429:
-            code = "remote-quota" if _USED_UP.search(words) else "remote-rate"
+            code = "remote-quota" if says_used_up(words) else "remote-rate"
         case 401:
             code = "remote-auth"
         case status if status < 500:
@@ -109,12 +81,21 @@ class QuestionPro:
     """The verbs of surveys.
 
     Args:
+        calls_per_minute: the budget that all workers share, asked before each call.
         transport: replaces the network (tests: `httpx.MockTransport`).
     """
 
-    def __init__(self, *, transport: "BaseTransport | None" = None) -> None:
+    def __init__(
+        self, calls_per_minute: Callable[[], int], *, transport: "BaseTransport | None" = None
+    ) -> None:
         self._client = ConnectorClient(
-            "questionpro", _api_key, classify=classify, max_bytes=_PAGE_BYTES, transport=transport
+            NAME,
+            _api_key,
+            classify=classify,
+            max_bytes=_PAGE_BYTES,
+            gate=Gate(NAME, calls_per_minute=calls_per_minute, patience=PATIENCE),
+            deadline=CALL_SECONDS,
+            transport=transport,
         )
 
     def survey_url(self, survey_id: str, contact: Contact) -> str:
@@ -140,7 +121,6 @@ class QuestionPro:
             "cx/transactions/batch-survey-urls",
             json=[_transaction(survey_id, contact) for contact in contacts],
             idempotent=True,
-            deadline=20.0,
         )
         body = _json(answer)
         listed = body.get("response") if isinstance(body, dict) else body
@@ -204,15 +184,7 @@ def _url_in(body: Any) -> str | None:
         held = held["response"]
     if not isinstance(held, dict):
         return None
-    url = held.get("surveyURL") or held.get("surveyUrl")
-    if not isinstance(url, str):
-        return None
-    try:
-        parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return None
-    return url if whole and url.isprintable() and " " not in url else None
+    return whole_url(held.get("surveyURL") or held.get("surveyUrl"))
 
 
 def _email(row: Mapping[str, Any]) -> str:
@@ -273,13 +245,15 @@ def split_items(text: str) -> tuple[dict[str, Any], list[tuple[dict[str, Any], s
 
 def _list(text: str, at: int, decode: Any) -> tuple[list[tuple[dict[str, Any], str]], int]:
     items: list[tuple[dict[str, Any], str]] = []
+    # Inside a JSON string a line break is escaped, so a bare one stands between tokens.
+    in_lines = "\n" in text or "\r" in text
     at = _skip(text, at, "[")
     while text[at : at + 1] != "]":
         item, end = decode(text, at)
         if not isinstance(item, dict):
             raise ValueError("a response is an object")
-        # Inside a JSON string a line break is escaped, so a bare one stands between tokens.
-        items.append((item, text[at:end].translate(_LINE_BREAKS)))
+        raw = text[at:end]
+        items.append((item, raw.translate(_LINE_BREAKS) if in_lines else raw))
         at = _separator(text, end, "]")
     return items, at + 1
 

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 from switchboard import schedules
 from switchboard.conditions import Where
 from switchboard.models import ApiModel
+from switchboard.settings.survey_mail import Mail
+from switchboard.settings.survey_vendor import VendorSettings
 
 type Name = Annotated[str, Field(min_length=1, max_length=200)]
 type RecordField = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]{0,99}$")]
@@ -87,6 +89,11 @@ class Survey(ApiModel):
 
     name: Name | None = None
     rules: Annotated[list[Rule], Field(max_length=50)] = []
+    delivery: Annotated[
+        Literal["caller", "crm", "mail"] | None,
+        Field(description="Who sends the mail; null: who asked, or the CRM where a rule asked"),
+    ] = None
+    mail: Mail | None = None
     schedule: Schedule | None = None
     reminders: Reminders = Reminders()
     expires_days: Annotated[float, Field(gt=0, le=3650)] = 90
@@ -96,6 +103,7 @@ class Survey(ApiModel):
         Field(max_length=50, description="Which custom variable a parameter goes into; else the next free"),
     ] = {}
     page_size: Annotated[int, Field(ge=1, le=1000, description="Responses in one call of the dump")] = 100
+    parquet: Annotated[bool, Field(description="The dump writes the CSV's table as Parquet, too")] = False
     overlap_hours: Annotated[
         int, Field(ge=9, le=24 * 90, description="An incremental dump looks back so far for late arrivals")
     ] = 24
@@ -104,6 +112,14 @@ class Survey(ApiModel):
     def _has_one_parameter_a_variable(self) -> Self:
         if len(set(self.variables.values())) != len(self.variables):
             raise ValueError("two parameters share a custom variable")
+        return self
+
+    @model_validator(mode="after")
+    def _reaches_people(self) -> Self:
+        if self.delivery == "mail" and self.mail is None:
+            raise ValueError("delivery by mail needs mail, the templates")
+        if self.delivery == "caller" and self.rules:
+            raise ValueError("rules have no caller: their delivery is crm or mail")
         return self
 
     @property
@@ -116,6 +132,7 @@ class SurveysSettings(ApiModel):
     """The area `surveys`."""
 
     surveys: Annotated[dict[SurveyId, Survey], Field(max_length=500)] = {}
+    vendor: VendorSettings = VendorSettings()
 
     def survey(self, survey_id: str) -> Survey:
         """The survey's settings; the defaults for one that nobody has configured."""

@@ -11,9 +11,10 @@ counts its reminders, because that name is in both.
 """
 
 import heapq
+import secrets
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Annotated, Any, Literal, get_args
@@ -26,6 +27,7 @@ from switchboard.models import ApiModel
 from switchboard.settings.surveys import Survey
 
 type InvitationStatus = Literal["issued", "reminded", "responded", "expired"]
+type Delivery = Literal["caller", "crm", "mail"]
 type Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$")]
 type Text = Annotated[str, Field(min_length=1, max_length=200)]
 type Value = Annotated[str, Field(max_length=500)] | int | float | bool
@@ -96,8 +98,12 @@ class Invitation:
     reminded_at: str | None = None
     responded_at: str | None = None
     response_id: str | None = None
-    on_record: bool = False
-    """The URL is written on the customer in the CRM, reminders too."""
+    delivery: Delivery = "caller"
+    """Who sends the mail: whoever asked, the CRM that finds the URL on the customer, or SES."""
+    language: str | None = None
+    reminded_by: str | None = None
+    """The run that has counted the newest reminder."""
+    opt_out_token: str = field(default_factory=secrets.token_urlsafe, repr=False)
 
 
 def _key(survey_id: str, status: str) -> str:
@@ -146,7 +152,9 @@ class Invitations:
             "lastName": invitation.last_name,
             "accountId": invitation.customer_id,
             "transactionId": invitation.transaction_id,
-            "onRecord": invitation.on_record,
+            "delivery": invitation.delivery,
+            "language": invitation.language,
+            "optOutToken": invitation.opt_out_token,
             "recentKey": _key(invitation.survey_id, invitation.status),
             "recentAt": f"{invitation.created_at}#{invitation.invitation_id}",
             "openKey": _open_key(invitation.invitation_id),
@@ -278,6 +286,14 @@ class Invitations:
             rows[limit - 1]["recentAt"] if len(rows) > limit else None
         )
 
+    def whom(self, rows: Sequence[Item]) -> list[Invitation]:
+        """The invitations of listed rows without those whose person has opted out, in no order."""
+        keys = [(f"INVITATION#{row['recentAt'].partition('#')[2]}", "INVITATION") for row in rows]
+        found = [_from_item(item) for item in self.table.get_many(keys)]
+        people = {_person_pk(each.email): "OPT_OUT" for each in found}
+        gone = {item["pk"] for item in self.table.get_many(list(people.items()))}
+        return [each for each in found if _person_pk(each.email) not in gone]
+
     def due(self, *, limit: int) -> Iterator[Invitation]:
         """Unanswered invitations that somebody has to look after now."""
         for shard in range(_SHARDS):
@@ -356,7 +372,10 @@ def _from_item(item: Item) -> Invitation:
         reminded_at=item.get("remindedAt"),
         responded_at=item.get("respondedAt"),
         response_id=item.get("responseId"),
-        on_record=item.get("onRecord", False),
+        delivery=item["delivery"],
+        language=item.get("language"),
+        reminded_by=item.get("remindedBy"),
+        opt_out_token=item["optOutToken"],
     )
 
 

@@ -9,16 +9,15 @@ from datetime import datetime
 from typing import Any
 
 from switchboard import clock, customers, work
-from switchboard.connectors import crm, survey_vendor
-from switchboard.connectors.questionpro import Contact
-from switchboard.crm import SurveyKeeper
+from switchboard.connectors import survey_vendor
 from switchboard.dynamo import Item
-from switchboard.errors import SwitchboardError, VendorError
+from switchboard.errors import SwitchboardError
 from switchboard.ledger import FAILED, Entry, entry_id
 from switchboard.settings import store
 from switchboard.settings.surveys import Survey, SurveysSettings
-from switchboard.surveys import INVITATION
-from switchboard.surveys.invitations import Invitation, Invitations, NewInvitation, expiry, person
+from switchboard.survey_vendor import Contact
+from switchboard.surveys import INVITATION, delivery
+from switchboard.surveys.invitations import Delivery, Invitation, Invitations, NewInvitation, expiry, person
 from switchboard.surveys.variables import custom_variables, with_variables
 from switchboard.work import Outcome
 
@@ -37,12 +36,15 @@ def survey_settings(survey_id: str) -> Survey:
 
 
 def accept(
-    survey_id: str, request: NewInvitation, *, partner_id: str, correlation_id: str, on_record: bool = False
+    survey_id: str, request: NewInvitation, *, partner_id: str, correlation_id: str, by_rule: bool = False
 ) -> Entry:
-    """Enter an invitation; one that failed before is entered anew, with what is asked now."""
+    """Enter an invitation; one that failed before is entered anew, with what is asked now.
+
+    `by_rule`: nobody waits for the URL, so that without a setting the CRM sends the mail.
+    """
     entity = f"{survey_id}:{request.entity}"
     payload = request.model_dump(mode="json", by_alias=True, exclude_none=True)
-    payload |= {"surveyId": survey_id, "onRecord": on_record}
+    payload |= {"surveyId": survey_id, "byRule": by_rule}
     facts: dict[str, Any] = {
         "partner_id": partner_id,
         "flow": INVITATION,
@@ -65,7 +67,7 @@ def invitation_id(survey_id: str, request: NewInvitation, partner_id: str) -> st
 
 def request_of(entry: Entry) -> tuple[str, NewInvitation]:
     """The survey and the request in an entry."""
-    payload = {name: held for name, held in entry.payload.items() if name not in ("surveyId", "onRecord")}
+    payload = {name: held for name, held in entry.payload.items() if name not in ("surveyId", "byRule")}
     return entry.payload["surveyId"], NewInvitation.model_validate(payload, strict=False)
 
 
@@ -88,8 +90,7 @@ def do(entry: Entry, result: Item, *, ask: AskVendor | None = None) -> Outcome:
     survey_id, request = request_of(entry)
     kept = invitations().get(entry.ledger_id) or _make(entry, survey_id, request, ask)
     result.update(surveyId=survey_id, invitationId=kept.invitation_id, surveyUrl=kept.survey_url)
-    if kept.on_record and kept.customer_id:
-        note_on_record(kept)
+    delivery.enter(kept, correlation_id=entry.correlation_id)
     return Outcome("synced", customer_id=kept.customer_id or customers.by_email(kept.email))
 
 
@@ -114,7 +115,8 @@ def _make(entry: Entry, survey_id: str, request: NewInvitation, ask: AskVendor |
             last_name=request.last_name,
             customer_id=request.customer_id,
             transaction_id=request.transaction_id,
-            on_record=entry.payload.get("onRecord", False),
+            delivery=_delivery(survey, request, by_rule=entry.payload.get("byRule", False)),
+            language=request.language,
         ),
         survey,
     )
@@ -122,18 +124,7 @@ def _make(entry: Entry, survey_id: str, request: NewInvitation, ask: AskVendor |
     return kept
 
 
-def note_on_record(invitation: Invitation) -> None:
-    """Write the URL on the customer, whose CRM sends the mail; one who is gone needs none."""
-    keeper = crm()
-    if not isinstance(keeper, SurveyKeeper) or invitation.customer_id is None:
-        return
-    try:
-        keeper.note_survey_invitation(
-            invitation.customer_id,
-            invitation.survey_id,
-            invitation.survey_url,
-            reminders=invitation.reminders,
-        )
-    except VendorError as error:
-        if error.code not in ("not-found", "record-deleted"):
-            raise
+def _delivery(survey: Survey, request: NewInvitation, *, by_rule: bool) -> Delivery:
+    wanted = survey.delivery or ("crm" if by_rule else "caller")
+    # Without a customer there is no record to write on: the caller has the URL.
+    return "caller" if wanted == "crm" and request.customer_id is None else wanted

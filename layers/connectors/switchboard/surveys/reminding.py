@@ -1,13 +1,14 @@
-"""One reminder: counted first, then written on the customer, whose CRM sends the mail.
+"""One reminder: counted first, then delivered as the invitation was.
 
-Counted first, because two mails for one reminder are worse than one that a dead worker never sent: the next
-round reminds again.
+Counted first, so that no two rounds send the same one. A round that goes on after its worker died enters the
+delivery of what it has counted once more, which changes nothing where it was entered.
 """
 
 from switchboard import clock
 from switchboard.settings.surveys import Survey
+from switchboard.surveys import delivery
 from switchboard.surveys.invitations import WAITING, Invitation
-from switchboard.surveys.issue import invitations, note_on_record
+from switchboard.surveys.issue import invitations
 
 
 def may_be_reminded(invitation: Invitation, survey: Survey) -> bool:
@@ -19,13 +20,15 @@ def may_be_reminded(invitation: Invitation, survey: Survey) -> bool:
     )
 
 
-def remind(invitation: Invitation, *, run: str, survey: Survey) -> bool:
+def remind(invitation: Invitation, *, run: str, survey: Survey, correlation_id: str) -> bool:
     """Remind one person in this run; False when he is not to be reminded, or was in this run."""
+    if invitation.reminded_by == run:
+        delivery.enter(invitation, correlation_id=correlation_id)
+        return False
     if not may_be_reminded(invitation, survey) or invitations().has_opted_out(invitation.email):
         return False
     moved = invitations().remind(invitation, run=run, survey=survey)
     if moved is None:
         return False
-    if moved.customer_id and moved.on_record:
-        note_on_record(moved)
+    delivery.enter(moved, correlation_id=correlation_id)
     return True

@@ -34,6 +34,8 @@ _ANSWERS_LENGTH = 80_000
 """Signs of all answers together; an item of DynamoDB has 400 KB, and a sign up to 4 bytes."""
 
 _ITEM_LENGTH = 80_000
+_GROUPS = ("customVariables", "highCustomVariables", "urlVariables")
+_TYPED = ("text", "other", "dynamicExplodeText", "fileLink")
 _GONE = ("not-found", "record-deleted")
 _PARTIAL = frozenset({"started", "partial", "incomplete", "in progress"})
 
@@ -111,6 +113,18 @@ def _bounded(item: Mapping[str, Any]) -> dict[str, Any]:
     ]
     named = {name: held for name, held in item.items() if len(json.dumps(held)) <= _ANSWER_LENGTH}
     return named | {"responseSet": kept}
+
+
+def may_match(item: Mapping[str, Any]) -> bool:
+    """Whether anything in a response may say whose it is; most responses of an open survey have nothing."""
+    if item.get("externalReference") or item.get("emailAddress") or item.get("email"):
+        return True
+    for group in (*map(item.get, _GROUPS), item):
+        if isinstance(group, dict):
+            for held in group.values():
+                if type(held) is str and ("@" in held or "led_" in held):
+                    return True
+    return False
 
 
 def match(item: Mapping[str, Any]) -> Match:
@@ -268,14 +282,12 @@ def answer_text(question: Mapping[str, Any]) -> str:
     """A question's answers in one line: each chosen text, and what was typed beside it."""
     parts = []
     for answer in question.get("answerValues") or ():
-        if not isinstance(answer, Mapping):
+        if not isinstance(answer, dict):
             continue
-        value = answer.get("value") if isinstance(answer.get("value"), Mapping) else {}
-        typed = [
-            str(value[name])
-            for name in ("text", "other", "dynamicExplodeText", "fileLink")
-            if value and value.get(name)
-        ]
-        words = [str(answer.get("answerText") or ""), *typed]
-        parts.append(": ".join(dict.fromkeys(word for word in words if word)))
+        words = [str(answer.get("answerText") or "")]
+        value = answer.get("value")
+        if isinstance(value, dict):
+            words += [str(value[name]) for name in _TYPED if value.get(name)]
+        words = [word for word in words if word]
+        parts.append(words[0] if len(words) == 1 else ": ".join(dict.fromkeys(words)))
     return "; ".join(part for part in parts if part)

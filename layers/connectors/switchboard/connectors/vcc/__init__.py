@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
 
+from switchboard import safe_xml
 from switchboard.breaker import PATIENT_THRESHOLD, Gate
 from switchboard.errors import VendorError
 from switchboard.http import ConnectorClient
@@ -36,8 +37,6 @@ type VccItem = dict[str, str]
 """The children of an ITEM by their names in capitals; empty ones are left out."""
 
 MAX_ANSWER = 5 * 1024 * 1024
-_DEPTH = 64
-_ATTRIBUTES = 1000
 _DEADLINE_SECONDS = 30.0
 _AWAY = re.compile(r"connect|time[d -]*out|unavailable|try again|busy|overload", re.IGNORECASE)
 _CREDENTIALS = re.compile(
@@ -108,7 +107,7 @@ def read_reply(body: bytes) -> Reply | None:
     """The reply of an answer's body, in XML or JSON; None for anything else. Never raises."""
     if body.lstrip()[:1] == b"{":
         return _json_reply(body)
-    root = _parse(body)
+    root = safe_xml.parse(body)
     if root is None:
         return None
     # The root's name is not to be relied on: some tenants see their user's name there.
@@ -129,30 +128,6 @@ def read_reply(body: bytes) -> Reply | None:
 
 def _item(element: Element) -> VccItem:
     return {child.tag.upper(): child.text.strip() for child in element if child.text and child.text.strip()}
-
-
-def _parse(body: bytes) -> Element | None:
-    from xml.etree.ElementTree import ParseError
-
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import fromstring
-
-    try:
-        root: Element = fromstring(body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError):
-        return None
-    return root if _is_sane(root) else None
-
-
-def _is_sane(root: Element) -> bool:
-    """Neither too deep nor with too many attributes; the parser itself takes any."""
-    level, depth = [root], 0
-    while level:
-        depth += 1
-        if depth > _DEPTH or any(len(element.attrib) > _ATTRIBUTES for element in level):
-            return False
-        level = [child for element in level for child in element]
-    return True
 
 
 def _json_reply(body: bytes) -> Reply | None:
