@@ -93,14 +93,17 @@ def sign_in(page: Page, key: str, view: str = "", url: str = f"{ORIGIN}{STAGE}/c
 
 def settled(page: Page) -> None:
     """Wait until nothing on the page is loading any more."""
-    page.wait_for_function("() => document.querySelector('main h1') && !document.querySelector('[aria-busy]')")
+    page.wait_for_function(
+        "() => document.querySelector('main h1') && !document.querySelector('[aria-busy]')"
+    )
 
 
-def faults(page: Page) -> list[dict[str, Any]]:
-    """What axe finds that is serious or worse, with the elements."""
+def faults(page: Page, *rules: str) -> list[dict[str, Any]]:
+    """What axe finds that is serious or worse, with the elements; by all its rules, or by these."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page).response["violations"]
+    options = {"runOnly": list(rules)} if rules else None
+    found = Axe().run(page, options=options).response["violations"]
     return [
         {"rule": one["id"], "impact": one["impact"], "nodes": [node["html"] for node in one["nodes"]]}
         for one in found

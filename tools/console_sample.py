@@ -7,6 +7,7 @@ API's own models.
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from switchboard.ledger import action_for
 from tools.browser import Answer
 
 NOW = datetime(2026, 11, 22, 14, 25, 30, tzinfo=UTC)
@@ -114,28 +115,28 @@ SUMMARY = {
             "code": "already-taken",
             "count": 11,
             "sample": "led_01kasample0000000000000001",
-            "action": "Correct it in the CRM, or give another value there: the update is then sent by itself.",
+            "action": action_for("already-taken"),
         },
         {
             "flow": "trigger_delivery",
             "code": "delivery-failed",
             "count": 3,
             "sample": "led_01kasample0000000000000002",
-            "action": "Ask the partner to mend the URL, then resubmit, or recover the whole range.",
+            "action": action_for("delivery-failed"),
         },
         {
             "flow": "member",
             "code": "remote-auth",
             "count": 3,
             "sample": "led_01kasample0000000000000003",
-            "action": "Renew the connector's secret, call POST /settings/reload, then resubmit.",
+            "action": action_for("remote-auth"),
         },
         {
             "flow": "lead",
             "code": "ambiguous-lead",
             "count": 1,
             "sample": "led_01kasample0000000000000004",
-            "action": "Settle in the CRM which customer it is, then send the lead again or resubmit its entry.",
+            "action": action_for("ambiguous-lead"),
         },
     ]
 }
@@ -158,9 +159,13 @@ ENTRY = _LISTED | {
     "result": {"crowdTwistId": "4711"},
     "history": [
         {"at": at(hours=2, minutes=10), "status": "pending", "correlationId": "cor_01kaf83wq2"},
-        {"at": at(hours=2, minutes=9, seconds=58), "status": "in_progress", "correlationId": "cor_01kaf83wq2"},
         {
-            "at": at(hours=2, minutes=9, seconds=57),
+            "at": at(hours=2, minutes=9, seconds=58),
+            "status": "in_progress",
+            "correlationId": "cor_01kaf83wq2",
+        },
+        {
+            "at": at(hours=2, minutes=9.8),
             "status": "data_error",
             "code": "already-taken",
             "correlationId": "cor_01kaf83wq2",
@@ -204,7 +209,9 @@ def _trigger(number: int, **held: Any) -> dict[str, Any]:
 
 TRIGGERS = [
     _trigger(
-        1, url="https://desk.example.com/hooks/case-opened?team=north", description="Opens a ticket at the desk"
+        1,
+        url="https://desk.example.com/hooks/case-opened?team=north",
+        description="A ticket at the desk",
     ),
     _trigger(
         2,

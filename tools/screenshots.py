@@ -26,8 +26,8 @@ VIEWS = {
     "partners": "partners",
 }
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-WIDTH = 1120
-TALLEST = 1250
+WIDTH = 1000
+TALLEST = 1000
 
 
 def main() -> int:

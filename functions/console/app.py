@@ -1,4 +1,4 @@
-"""GET /console and /console/{asset}: the console's page and its parts. All data it shows, it gets from the API.
+"""GET /console and /console/{asset}: the console's page and its parts. What it shows, it gets from the API.
 
 Plain Python without the layer: these are files, and opening the page should not wait for libraries.
 """

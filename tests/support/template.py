@@ -22,7 +22,7 @@ type Resource = dict[str, Any]
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 
 OPEN_ROUTES = re.compile(r"/health|/openapi\.json|/docs|/console|/console/\{asset\}|/hooks/.+")
-"""The routes that need no key by contract; each hook proves its caller by itself, the console is files only."""
+"""The routes that need no key by contract; each hook proves its caller itself, the console is only files."""
 
 WILDCARD_ACTIONS = {
     "xray:PutTraceSegments": "X-Ray's writes know no resources",

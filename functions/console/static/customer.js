@@ -56,7 +56,7 @@ async function one(found, id, context) {
         location.hash = "#/customer";
       }, { kind: "danger quiet" })),
     ];
-  }, { lines: 4, absent: "The CRM has no such customer." });
+  }, { lines: 4, absent: "The CRM has no such customer.", look: "card" });
   const timeline = may("ledger:read") && part(() => pages((cursor) => get(path`/customers/${id}/timeline`, { cursor }),
     (items) => h("ol", { class: "timeline" }, items.map((item) => moment(item, context))),
     empty("Nothing has happened yet.")), { absent: "No timeline is available for this customer." });

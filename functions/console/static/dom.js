@@ -29,12 +29,7 @@ export const freshId = (prefix = "id") => `${prefix}-${++numbered}`;
 
 // Words ---------------------------------------------------------------------------------------------------
 
-const FLOWS = {
-  crm_api: "CRM API", member: "Members", member_push: "Member pushes", lead: "Leads", social_post: "Social posts",
-  social_reply: "Social replies", trigger_delivery: "Trigger deliveries", record_sync: "8x8 records",
-  survey_trigger: "Survey triggers", survey_invitation: "Survey invitations", survey_response: "Survey responses",
-  survey_reminder: "Survey reminders", survey_dump: "Survey dumps", campaign_query: "Campaigns",
-};
+const FLOWS = { charging: "Charging", crm_api: "CRM API", record_sync: "8x8 records" };
 const CONNECTORS = {
   crowdtwist: "CrowdTwist", questionpro: "QuestionPro", ocsio: "OCS.io", siebel: "Siebel", vcc: "8x8", sem: "SEM",
   meta: "Meta", builtin_crm: "Built-in CRM", builtin: "Built-in CRM",
@@ -44,13 +39,13 @@ const spaced = (name) => {
   return text.charAt(0).toUpperCase() + text.slice(1);
 };
 export const words = spaced;
-export const flowName = (flow) => FLOWS[flow] || spaced(flow);
+export const flowName = (flow) => FLOWS[flow] || `${spaced(flow).replace(/y$/, "ie").replace(/h$/, "he")}s`;
 export const connectorName = (name) => CONNECTORS[name] || spaced(name);
 export const number = (value) => Number(value ?? 0).toLocaleString("en");
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 
 const KINDS = {
-  good: ["synced", "unchanged", "delivered", "active", "responded", "complete", "closed", "sent", "configured", "succeeded", "issued"],
+  good: ["synced", "unchanged", "delivered", "active", "responded", "complete", "closed", "sent", "configured", "succeeded"],
   bad: ["data_error", "remote_failure", "integration_failure", "failed", "open", "stopped", "disabled"],
   wait: ["retrying", "unknown", "half-open", "reminded", "canary", "running", "in_progress", "pending", "held"],
 };
@@ -87,7 +82,10 @@ export const scopes = (list) => h("span", { class: "chips" }, list.map((scope) =
 export function say(text, kind = "good") {
   document.getElementById("said").textContent = text;
   const toast = h("div", { class: `toast ${kind}`, "aria-hidden": "true" }, text);
-  document.getElementById("toasts").append(toast);
+  const toasts = document.getElementById("toasts");
+  toasts.append(toast);
+  if (toasts.matches(":popover-open")) toasts.hidePopover();
+  toasts.showPopover(); // above a dialog that is open
   setTimeout(() => toast.remove(), kind === "bad" ? 9000 : 5000);
 }
 
@@ -106,8 +104,8 @@ export const loading = (lines = 3) =>
   h("div", { class: "loading", "aria-busy": "true" }, h("span", { class: "visually-hidden" }, "Loading"), Array.from({ length: lines }, () => h("div", {})));
 
 // A part of a page that loads by itself; what a deployment lacks, or the key may not see, is one quiet line.
-export function part(load, { lines = 3, absent = "Not available here." } = {}) {
-  const box = h("div", { class: "part" }, loading(lines));
+export function part(load, { lines = 3, absent = "Not available here.", look = "" } = {}) {
+  const box = h("div", { class: `part ${look}` }, loading(lines));
   box.reload = async (quiet = false) => {
     if (!quiet) put(box, loading(lines));
     try {

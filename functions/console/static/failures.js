@@ -9,7 +9,7 @@ export async function view(root, context) {
     const { items } = await get("/ledger/summary");
     return items.length
       ? [h("p", { class: "faint" }, `${plural(items.reduce((sum, one) => sum + one.count, 0), "piece")} of work in ${plural(items.length, "cause")}, the most frequent first.`),
-        h("ul", { class: "causes" }, items.map((one) => cause(one, context, () => causes.reload(true))))]
+        h("ul", { class: "stack" }, items.map((one) => cause(one, context, () => causes.reload(true))))]
       : empty("Nothing has failed.", "What fails for good is shown here by its cause, with what to do about it.");
   }, { lines: 5 });
   put(root, h("p", { class: "view-actions" }, button("Refresh", () => causes.reload(true))), causes);
@@ -39,7 +39,7 @@ function cause(one, context, changed) {
         const sure = await confirm(`Resubmit ${plural(one.count, "entry", "entries")}?`,
           "The first one goes alone, as a canary. If it fails again the rest stays as it is.", "Resubmit");
         if (sure) await show(() => resubmit(group, place, changed))();
-      }, { kind: "primary" })),
+      })),
     place);
 }
 

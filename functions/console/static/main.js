@@ -1,7 +1,7 @@
 // Who is here, what the key opens, and which view is shown. Each view is a module, loaded when it is opened.
 
 import { dropKey, get, hasKey, keepKey } from "./api.js";
-import { button, empty, field, form, h, input, loading, problem, put } from "./dom.js";
+import { button, empty, field, form, h, input, loading, problem, put, wrong } from "./dom.js";
 
 const VIEWS = [
   { name: "overview", title: "Overview", scopes: ["ledger:read"] },
@@ -35,6 +35,7 @@ function signIn(said) {
     ],
     "Open the console",
     async () => {
+      if (!/^[!-~]+$/.test(key.value.trim())) throw wrong("A key has letters, digits and signs, no spaces.", "/key");
       keepKey(key.value.trim());
       try {
         await start();

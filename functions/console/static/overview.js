@@ -58,7 +58,13 @@ function shown({ at, flows, connectors }) {
         ], flows), h("p", { class: "legend faint" },
           h("span", { class: "key done" }), "accepted an hour", h("span", { class: "key failed" }), "failed")]
       : empty("Nothing has come in yet.", "Each flow is shown here with its first piece of work.")),
-    connectors && section("Connectors", connectors.length ? h("ul", { class: "cards" }, connectors.map(connector)) : empty("No connector is known yet.")),
+    connectors && section("Connectors", connectors.length ? table("Connectors", [
+      ["Connector", (one) => h("strong", {}, connectorName(one.connector))],
+      ["State", breaker],
+      ["Breaker", (one) => (!one.configured ? faint("its secret is empty; work for it waits") : one.breaker === "closed" ? faint("closed")
+        : [one.breaker, one.openSince && [" since ", when(one.openSince)], one.nextProbeAt && [", next probe ", when(one.nextProbeAt)]]), "wide"],
+      ["Held back", (one) => quietZero(one.held), "num"],
+    ], connectors) : empty("No connector is known yet.")),
     h("p", { class: "faint" }, "As of ", when(at, { relative: false }), "; renewed each half minute."),
   ];
 }
@@ -66,17 +72,9 @@ function shown({ at, flows, connectors }) {
 const quietZero = (value) => (value ? number(value) : faint("0"));
 const tile = (name, value, look = "") => h("div", { class: `tile ${look}` }, h("dt", {}, name), h("dd", {}, value));
 
-function connector(one) {
-  const state = !one.configured ? badge("off", "Not configured", "plain")
-    : one.breaker === "closed" ? badge("closed", "Working")
-    : one.breaker === "open" ? badge("open", "Away") : badge("half-open", "Being probed");
-  return h("li", { class: "card" },
-    h("div", { class: "card-head" }, h("h3", {}, connectorName(one.connector)), state),
-    h("p", { class: "faint" }, !one.configured ? "Its secret is empty; work for it waits."
-      : one.breaker === "closed" ? "Breaker closed"
-      : ["Breaker ", one.breaker, one.openSince && [" since ", when(one.openSince)], one.nextProbeAt && [", next probe ", when(one.nextProbeAt)]]),
-    one.held > 0 && h("p", {}, `${plural(one.held, "entry", "entries")} held back; sent once it is back.`));
-}
+const breaker = (one) => (!one.configured ? badge("off", "Not configured")
+  : one.breaker === "closed" ? badge("closed", "Working")
+  : one.breaker === "open" ? badge("open", "Away") : badge("half-open", "Being probed"));
 
 // One bar an hour: what was accepted, and over it what failed.
 function chart({ flow, hours }) {

@@ -12,7 +12,7 @@ const KEEP = "Hand it to the partner by a safe way; only its digest is kept here
 export async function view(root) {
   const partners = part(async () => {
     const items = await all("/partners");
-    return items.length ? h("ul", { class: "plain" }, items.map((one) => partner(one, () => partners.reload(true))))
+    return items.length ? h("ul", { class: "stack" }, items.map((one) => partner(one, () => partners.reload(true))))
       : empty("No partner yet.", "A partner is a caller of the API, with its own keys and scopes.");
   }, { lines: 4 });
   const audit = part(() => pages((cursor) => get("/audit", { cursor }), (items) => table("Administrative actions", [

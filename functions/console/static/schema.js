@@ -104,8 +104,8 @@ class Maker {
       return out;
     };
     const hint = firstLines(schema.description);
-    const inner = [hint && !top && h("p", { class: "hint" }, hint), made.map(([, node]) => node.element)];
-    const element = label ? h("fieldset", {}, h("legend", {}, label), inner) : h("div", { class: "fields" }, inner);
+    const inner = [hint && !top && h("p", { class: "hint" }, hint), h("div", { class: "form-grid" }, made.map(([, node]) => node.element))];
+    const element = label ? h("fieldset", {}, h("legend", {}, label), inner) : h("div", {}, inner);
     return { element, read };
   }
 
@@ -130,7 +130,7 @@ class Maker {
     if (items.enum) return this.ticks(label, items.enum, value, hint);
     if (items.type === "string") {
       const control = textarea({ rows: Math.min(6, Math.max(2, value.length)), value: value.join("\n") });
-      const box = field(label, control, { hint: [hint, "One a line."].filter(Boolean).join(" ") });
+      const box = field(`${label}, one a line`, control, { hint });
       return { element: box, read: (pointer) => ((box.dataset.pointer = pointer), control.value.split("\n").map((line) => line.trim()).filter(Boolean)) };
     }
     return this.rows(label, hint, value.map((held) => ({ held })), ({ held }) => this.row(items, held), () => ({ held: this.fresh({ ...items, nullable: false }) }),

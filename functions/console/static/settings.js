@@ -4,13 +4,8 @@ import { call, get, path, post } from "./api.js";
 import { area as textarea, badge, button, confirm, field, form, h, loading, pages, part, problem, put, readJson, say, section, table, when, words } from "./dom.js";
 import { schemaForm } from "./schema.js";
 
-const AREAS = ["social", "leads", "siebel", "members", "charging", "triggers", "surveys"];
-
 export async function view(root, { rest }) {
-  const areas = await get("/settings").then(({ items }) => items.map((one) => one.area)).catch((error) => {
-    if (error.isAbsent) return AREAS;
-    throw error;
-  });
+  const areas = (await get("/settings")).items.map((one) => one.area);
   const [chosen = areas[0]] = rest;
   const content = h("div", {}, loading(6));
   put(root,
@@ -22,13 +17,7 @@ export async function view(root, { rest }) {
 
 async function show(content, name) {
   try {
-    const [stored, schema] = await Promise.all([
-      get(path`/settings/${name}`),
-      get(path`/settings/${name}/schema`).catch((error) => {
-        if (error.isAbsent) return null;
-        throw error;
-      }),
-    ]);
+    const [stored, schema] = await Promise.all([get(path`/settings/${name}`), get(path`/settings/${name}/schema`)]);
     put(content, editor(content, name, stored, schema));
   } catch (error) {
     put(content, problem(error));
@@ -41,10 +30,10 @@ function editor(content, name, stored, schema) {
     const text = textarea({ rows: 18, value: JSON.stringify(stored.settings, null, 2) });
     return { element: field("The whole area as JSON", text, { pointer: "/" }), read: () => readJson(text.value, "/") ?? {} };
   };
-  let editing = schema ? schemaForm(schema, stored.settings) : asText();
-  let written = !schema;
+  let editing = schemaForm(schema, stored.settings);
+  let written = false;
   const place = h("div", {}, editing.element);
-  const toggle = schema && button("Edit as JSON", () => {
+  const toggle = button("Edit as JSON", () => {
     stored = { ...stored, settings: editing.read() };
     written = !written;
     editing = written ? asText() : schemaForm(schema, stored.settings);
@@ -55,7 +44,7 @@ function editor(content, name, stored, schema) {
     await call("PUT", path`/settings/${name}`, { body: editing.read() });
     say("Saved; in force now");
     await again();
-  }, { beside: [toggle].filter(Boolean), attributes: { class: "settings" } });
+  }, { beside: [toggle], attributes: { class: "settings" } });
   const versions = part(() => pages((cursor) => get(path`/settings/${name}/versions`, { cursor }), (items) => table("Versions", [
     ["Version", (one) => [String(one.version), " ", one.version === stored.version ? badge("active", "in force") : ""]],
     ["When", (one) => when(one.updatedAt, { relative: false })],

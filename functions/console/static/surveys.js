@@ -1,7 +1,7 @@
 // Surveys: what invites, who was invited, and the dumps with their counts and files.
 
 import { get, path, post } from "./api.js";
-import { badge, button, choice, code, confirm, empty, faint, facts, field, follow, form, h, input, notice, number, pages, part, plural, put, say, section, table, tick, when, words, wrong } from "./dom.js";
+import { badge, button, choice, code, confirm, empty, faint, facts, field, follow, form, h, input, notice, number, pages, part, plural, put, say, section, table, tick, when, wrong } from "./dom.js";
 
 export async function view(root, context) {
   const [id] = context.rest;
@@ -65,7 +65,7 @@ async function one(root, id, { may, isAdmin }) {
   ], items), empty("Nobody.", "Invitations come from rules or from the API.")));
   status.addEventListener("change", () => invitations.reload());
 
-  const dumps = part(() => pages((cursor) => get(`${here}/dumps`, { cursor }), (items) => h("ul", { class: "plain" }, items.map(dump)), empty("No dump yet.", "A dump exports every new response into files and into the CRM.")));
+  const dumps = part(() => pages((cursor) => get(`${here}/dumps`, { cursor }), (items) => h("ul", { class: "stack" }, items.map(dump)), empty("No dump yet.", "A dump exports every new response into files and into the CRM.")));
   const full = tick("Everything once more, not only what is new");
 
   put(root, h("p", {}, h("a", { href: "#/surveys" }, "← All surveys")), h("h2", { class: "title" }, "Survey ", code(id)),
@@ -107,4 +107,4 @@ function dump(each) {
     each.files.length > 0 && h("p", { class: "downloads" }, each.files.map((file) => link(file.url, `${file.format} · ${plural(file.rows, "row")}`)), each.manifest && link(each.manifest, "manifest")));
 }
 
-const link = (url, text) => (/^https?:\/\//.test(url) ? h("a", { href: url, class: "button", rel: "noopener noreferrer", target: "_blank", download: "" }, "↓ ", words(text)) : null);
+const link = (url, text) => (/^https?:\/\//.test(url) ? h("a", { href: url, class: "button", rel: "noopener noreferrer", target: "_blank", download: "" }, "↓ ", text) : null);

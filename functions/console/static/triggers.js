@@ -158,7 +158,7 @@ async function one(root, id, { may }) {
           location.hash = "#/triggers";
         }, "danger quiet")),
     ];
-  }, { lines: 5, absent: "There is no such trigger, or it is not yours." });
+  }, { lines: 5, absent: "There is no such trigger, or it is not yours.", look: "card" });
   const status = choice([["", "every status"], "pending", "delivered", "retrying", "failed", "skipped"], "");
   deliveries = part(() => pages((cursor) => get(`${here}/deliveries`, { status: status.value, cursor }), (items) => table("Deliveries", [
     ["Event", (found) => [h("strong", {}, found.type), h("br"), faint(found.eventId)]],
