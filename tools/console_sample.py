@@ -482,9 +482,27 @@ PARTNERS = {
 }
 AUDIT = {
     "items": [
-        {"at": at(hours=3), "who": "Administrator", "action": "settings.write", "subject": "social"},
-        {"at": at(days=2), "who": "Administrator", "action": "partner.key.create", "subject": "prt_01ka1"},
-        {"at": at(days=9), "who": "Administrator", "action": "customer.erase", "subject": "acc_01k9zz"},
+        {
+            "at": at(hours=3),
+            "by": "admin",
+            "action": "settings.change",
+            "target": {"area": "social"},
+            "outcome": "done",
+        },
+        {
+            "at": at(days=2),
+            "by": "admin",
+            "action": "key.create",
+            "target": {"partnerId": "prt_01ka1"},
+            "outcome": "done",
+        },
+        {
+            "at": at(days=9),
+            "by": "admin",
+            "action": "customer.erase",
+            "target": {"customerId": "acc_01k9zz"},
+            "outcome": "done",
+        },
     ],
     "next": None,
 }

@@ -26,8 +26,8 @@ VIEWS = {
     "partners": "partners",
 }
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-WIDTH = 1000
-TALLEST = 1000
+WIDTH = 960
+TALLEST = 860
 
 
 def main() -> int:

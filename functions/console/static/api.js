@@ -6,7 +6,7 @@ const KEPT = "switchboard.key";
 // A POST whose answer was lost keeps its Idempotency-Key: pressing the button again does nothing twice.
 const unanswered = new Map();
 
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, body) {
     super(body.detail || body.title || body.message || `The API answered ${status}.`);
     this.status = status;

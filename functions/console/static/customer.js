@@ -1,17 +1,17 @@
 // Find a customer; everything that happened around it, across all flows.
 
 import { call, get, path } from "./api.js";
-import { badge, button, code, confirm, empty, faint, facts, field, flowName, form, h, input, pages, part, put, say, section, table, when, words, wrong } from "./dom.js";
+import { badge, button, code, confirm, customerLink, empty, faint, facts, field, flowName, follow, form, h, input, notice, number, pages, part, put, say, section, table, when, words, wrong } from "./dom.js";
 import { openEntry } from "./entry.js";
 
-const KNOWN = ["at", "flow", "status", "ledgerId", "code", "title", "detail", "customerId"];
+const KNOWN = ["at", "updatedAt", "flow", "status", "ledgerId", "code"];
 
 export async function view(root, context) {
   const [id] = context.rest;
   const found = h("div", {});
   put(root, search(found, context, id), found);
   if (id) await one(found, id, context);
-  else put(found, empty("Whose story?", context.may("crm:read") ? "Search by name, e-mail address or phone number, or give a customer's id." : "Give a customer's id."));
+  else put(found, empty("Whose story?", context.may("crm:read") ? "Search above." : "Give a customer's id above."));
 }
 
 function search(found, { may }, id) {
@@ -26,7 +26,7 @@ function search(found, { may }, id) {
     if (exact) return open(exact.accountId);
     const query = wanted.includes("@") ? { email: wanted } : /^\+?[\d ()/-]{5,}$/.test(wanted) ? { phone: wanted } : { q: wanted };
     put(found, await pages((cursor) => get("/crm/customers", { ...query, cursor }), (items) => table("Customers", [
-      ["Name", (one) => h("a", { href: `#/customer/${encodeURIComponent(one.accountId)}` }, name(one))],
+      ["Name", (one) => customerLink(one.accountId, name(one))],
       ["E-mail", (one) => one.email || faint("–")],
       ["Phone", (one) => one.phone || faint("–")],
       ["Company", (one) => one.company || faint("–")],
@@ -52,24 +52,31 @@ async function one(found, id, context) {
         const sure = await confirm("Erase this customer?", "The record and what is personal in its entries are removed, everywhere they are kept here. This cannot be undone.", "Erase", { danger: true, typed: id });
         if (!sure) return;
         await call("DELETE", path`/customers/${id}`, { query: { erase: "true" } });
-        say("Erased");
-        location.hash = "#/customer";
+        say("The erasure is running");
+        await erasure.reload();
       }, { kind: "danger quiet" })),
     ];
   }, { lines: 4, absent: "The CRM has no such customer.", look: "card" });
+  const erasure = isAdmin && part(async () => erased(await follow(found, () => get(path`/customers/${id}/erasure`), (now) => now.status !== "running")), { lines: 0, absent: "" });
   const timeline = may("ledger:read") && part(() => pages((cursor) => get(path`/customers/${id}/timeline`, { cursor }),
     (items) => h("ol", { class: "timeline" }, items.map((item) => moment(item, context))),
     empty("Nothing has happened yet.")), { absent: "No timeline is available for this customer." });
-  put(found, record, timeline && section("Timeline", timeline));
+  put(found, erasure, record, timeline && section("Timeline", timeline));
   await Promise.all([record?.ready, timeline?.ready]);
+}
+
+function erased(now) {
+  return notice(now.status === "failed" ? "bad" : "wait",
+    h("p", {}, h("strong", {}, `Erasure: ${now.status}. `), "Asked for by ", now.requestedBy, ", ", when(now.requestedAt), ". ", now.action || "",
+      Object.entries(now.counts).map(([kind, count]) => `${words(kind)}: ${number(count)}`).join(", ")),
+    now.byHand.length > 0 && [h("p", {}, "Left to do by hand:"), h("ul", {}, now.byHand.map((one) => h("li", {}, `${one.system}: ${one.what} ${one.ids.join(", ")}`)))]);
 }
 
 function moment(item, context) {
   const more = Object.entries(item).filter(([key, value]) => !KNOWN.includes(key) && value !== null && typeof value !== "object" && value !== "");
   return h("li", {},
     h("div", { class: "moment" },
-      h("div", { class: "moment-head" }, h("strong", {}, item.title || flowName(item.flow)), item.status && badge(item.status), item.code && code(item.code)),
-      item.detail && h("p", {}, item.detail),
+      h("div", { class: "moment-head" }, h("strong", {}, flowName(item.flow)), item.status && badge(item.status), item.code && code(item.code)),
       more.length > 0 && h("p", { class: "faint break" }, more.map(([key, value]) => `${words(key)} ${value}`).join(" · "))),
     h("div", { class: "moment-side" }, when(item.at), item.ledgerId && button("History", () => openEntry(item.ledgerId, context), { kind: "small", name: `History of ${flowName(item.flow)}, ${item.ledgerId}` })));
 }

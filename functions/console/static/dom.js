@@ -25,7 +25,7 @@ export function svg(tag, attributes, ...children) {
 export const put = (parent, ...children) => (parent.replaceChildren(...flat(children)), parent);
 
 let numbered = 0;
-export const freshId = (prefix = "id") => `${prefix}-${++numbered}`;
+const freshId = (prefix = "id") => `${prefix}-${++numbered}`;
 
 // Words ---------------------------------------------------------------------------------------------------
 
@@ -45,7 +45,7 @@ export const number = (value) => Number(value ?? 0).toLocaleString("en");
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 
 const KINDS = {
-  good: ["synced", "unchanged", "delivered", "active", "responded", "complete", "closed", "sent", "configured", "succeeded"],
+  good: ["synced", "unchanged", "delivered", "active", "responded", "complete", "closed", "done"],
   bad: ["data_error", "remote_failure", "integration_failure", "failed", "open", "stopped", "disabled"],
   wait: ["retrying", "unknown", "half-open", "reminded", "canary", "running", "in_progress", "pending", "held"],
 };
@@ -74,6 +74,7 @@ export function when(iso, { relative = true } = {}) {
 }
 
 export const code = (text) => h("code", {}, text);
+export const customerLink = (id, text = id) => h("a", { href: `#/customer/${encodeURIComponent(id)}` }, text);
 export const faint = (text) => h("span", { class: "faint" }, text);
 export const scopes = (list) => h("span", { class: "chips" }, list.map((scope) => h("span", { class: "chip" }, scope)));
 
@@ -129,7 +130,7 @@ export function button(label, act, { kind = "", title, describedby, type = "butt
   return made;
 }
 
-export async function busy(made, act) {
+async function busy(made, act) {
   made.setAttribute("aria-disabled", "true");
   try {
     return await act();
@@ -175,7 +176,7 @@ export function facts(pairs) {
     .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
-export function copyable(text, label = "Copy") {
+function copyable(text, label = "Copy") {
   const box = h("input", { readonly: true, value: text, class: "mono", "aria-label": "Value to copy", onfocus: () => box.select() });
   return h("div", { class: "copyable" }, box, button(label, async () => {
     box.select();
@@ -210,8 +211,15 @@ export const tick = (label, checked = false, attributes = {}) => {
   return { box, element: h("label", { class: "tick" }, box, h("span", {}, label)) };
 };
 
+export function ticks(label, options, chosen, hint) {
+  const boxes = options.map((option) => tick(option, chosen.includes(option)));
+  const element = h("fieldset", { class: "field" }, h("legend", {}, label), hint && h("p", { class: "hint" }, hint),
+    h("div", { class: "ticks" }, boxes.map((one) => one.element)), h("p", { class: "fault", hidden: true }));
+  return { element, chosen: () => options.filter((_, i) => boxes[i].box.checked) };
+}
+
 // Puts the API's complaints beside the fields they are about; what has no field comes on top.
-export function showFaults(form, error) {
+function showFaults(form, error) {
   clearFaults(form);
   const fields = [...form.querySelectorAll(".field[data-pointer]")].filter((box) => box.dataset.pointer);
   const rest = [];
@@ -232,7 +240,7 @@ export function showFaults(form, error) {
   (form.querySelector("[aria-invalid]") || form.querySelector("input, select, textarea"))?.focus();
 }
 
-export function clearFaults(form) {
+function clearFaults(form) {
   form.querySelectorAll(".faults").forEach((one) => one.remove());
   form.querySelectorAll(".fault").forEach((one) => Object.assign(one, { hidden: true, textContent: "" }));
   form.querySelectorAll("[aria-invalid]").forEach((one) => one.removeAttribute("aria-invalid"));

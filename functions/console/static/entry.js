@@ -1,7 +1,7 @@
 // One piece of work: where it stands, every move of it, and putting it right. Opened from any view.
 
 import { get, path, post } from "./api.js";
-import { area, badge, button, code, dialog, facts, field, flowName, follow, form, h, input, notice, part, put, readJson, say, when, words, wrong } from "./dom.js";
+import { area, badge, button, code, customerLink, dialog, facts, field, flowName, follow, form, h, input, notice, part, put, readJson, say, when, words, wrong } from "./dom.js";
 
 export const FINISHED = ["synced", "unchanged", "filtered", "discarded", "data_error", "remote_failure", "integration_failure"];
 const REPEATABLE = ["data_error", "remote_failure", "integration_failure", "retrying", "unknown"];
@@ -41,19 +41,21 @@ function inFull(entry, { may }, changed) {
         say("Put back to work");
         await changed(true);
       }, { kind: "primary" }),
-      button("Correct and resubmit…", () => put(place, correction(entry, changed))),
+      entry.data !== null && button("Correct and resubmit…", () => put(place, correction(entry, changed))),
       button("Discard…", () => put(place, discarding(entry, changed)), { kind: "danger quiet" })),
     place,
     facts([
       ["Entry", code(entry.ledgerId)],
-      ["Customer", entry.customerId && h("a", { href: `#/customer/${encodeURIComponent(entry.customerId)}` }, entry.customerId)],
+      ["Customer", entry.customerId && customerLink(entry.customerId)],
       ["Partner", code(entry.partnerId)],
       ["Attempts", String(entry.attempts)],
       ["Came in", when(entry.createdAt, { relative: false })],
       ["Due again", entry.dueAt && when(entry.dueAt)],
       ["Correlation id", code(entry.correlationId)],
     ]),
-    Object.keys(entry.result || {}).length > 0 && h("details", {}, h("summary", {}, "What came of it"), h("pre", { tabindex: "0" }, JSON.stringify(entry.result, null, 2))),
+    held("What was sent in", entry.originalData || entry.data),
+    entry.originalData && held("As it was corrected", entry.data),
+    held("What came of it", entry.result),
     h("h3", {}, "History"),
     h("ol", { class: "history" }, (entry.history || []).map((move) => h("li", {},
       h("div", { class: "history-head" }, badge(move.status), move.code && code(move.code), when(move.at, { relative: false })),
@@ -62,19 +64,27 @@ function inFull(entry, { may }, changed) {
   ];
 }
 
+const held = (title, data) => Object.keys(data || {}).length > 0 &&
+  h("details", {}, h("summary", {}, title), h("pre", { tabindex: "0" }, JSON.stringify(data, null, 2)));
+
 function rest(move) {
   const more = Object.entries(move).filter(([name, value]) => !KNOWN.includes(name) && value !== null && value !== "");
   return more.length > 0 && h("p", { class: "faint" }, more.map(([name, value]) => `${words(name)}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · "));
 }
 
 function correction(entry, changed) {
-  const data = area({ rows: 5, value: "{\n  \n}" });
+  const before = entry.data || {};
+  const text = JSON.stringify(before, null, 2);
+  const data = area({ rows: Math.min(14, text.split("\n").length + 1), value: text });
   return form([
-    field("Corrections", data, { pointer: "/data", hint: "A JSON object with the fields to put right, as they were sent in. What is not named stays; the original is kept in the history." }),
+    field("The data, as JSON", data, { pointer: "/data", hint: "Change what is wrong. Only what differs is sent; the original is kept." }),
   ], "Correct and resubmit", async () => {
     const given = readJson(data.value, "/data");
-    if (!given || typeof given !== "object" || Array.isArray(given) || !Object.keys(given).length) throw wrong("Name at least one field.", "/data");
-    await post(path`/ledger/${entry.ledgerId}/resubmit`, { data: given });
+    if (!given || typeof given !== "object" || Array.isArray(given)) throw wrong("It has to stay a JSON object.", "/data");
+    const same = (name) => JSON.stringify(given[name]) === JSON.stringify(before[name]);
+    const names = [...new Set([...Object.keys(before), ...Object.keys(given)])].filter((name) => !same(name));
+    if (!names.length) throw wrong("Nothing was changed.", "/data");
+    await post(path`/ledger/${entry.ledgerId}/resubmit`, { data: Object.fromEntries(names.map((name) => [name, given[name] ?? null])) });
     say("Corrected and put back to work");
     await changed(true);
   }, { attributes: { class: "inset" } });

@@ -30,6 +30,7 @@ function cause(one, context, changed) {
   };
   return h("li", { class: "card cause", "data-code": one.code, "data-flow": one.flow },
     h("div", { class: "card-head" }, h("h2", {}, code(one.code), " ", h("span", { class: "in" }, flowName(one.flow))), badge("failed", number(one.count))),
+    one.retrying > 0 && h("p", { class: "faint" }, `${number(one.retrying)} of them are still repeated by themselves.`),
     one.action && h("p", { class: "todo" }, h("strong", {}, "What to do: "), one.action),
     h("div", { class: "actions" },
       button("Look at one", () => openEntry(one.sample, context, changed)),
@@ -59,10 +60,10 @@ async function dryRun(group) {
   if (!items.length) return empty("Nothing would be done.");
   const kinds = Map.groupBy(items, (one) => one.would);
   return notice("plain",
-    h("p", {}, h("strong", {}, "Dry run. "), [...kinds].map(([would, of]) => `${plural(of.length, "entry", "entries")}: ${words(would)}`).join("; "), "."),
+    h("p", {}, h("strong", {}, "Dry run. "), [...kinds].map(([would, of]) => `${plural(of.length, "entry", "entries")} would ${would}`).join("; "), "."),
     h("details", {}, h("summary", {}, "Each of them"), table("What each would do", [
       ["Entry", (one) => code(one.ledgerId)],
-      ["Would", (one) => words(one.would)],
+      ["Would", (one) => one.would, "wide"],
     ], items)));
 }
 
@@ -85,8 +86,8 @@ function progress(now) {
   const text = { canary: "Trying the canary first", running: "The canary went through; the rest is on the way", complete: "Complete", stopped: "Stopped: the canary failed, the rest was left alone" };
   return [
     h("p", {}, badge(now.status, text[now.status] || words(now.status)), " ",
-      `${number(now.succeeded)} of ${number(now.matched)} done`, now.failed ? `, ${number(now.failed)} failed again` : "", "."),
-    h("progress", { max: now.matched || 1, value: (now.succeeded || 0) + (now.failed || 0), "aria-label": "Resubmitted" }),
+      `${number(now.succeeded)} of ${number(now.matched)} done`, now.failed ? `, ${number(now.failed)} failed again` : "", now.skipped ? `, ${number(now.skipped)} left out: done or under way` : "", "."),
+    h("progress", { max: now.matched || 1, value: (now.succeeded || 0) + (now.failed || 0) + (now.skipped || 0), "aria-label": "Resubmitted" }),
     now.detail && h("p", {}, now.detail),
   ];
 }

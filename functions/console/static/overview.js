@@ -27,14 +27,14 @@ export async function view(root, { may, isAdmin }) {
         const sure = await confirm(`Redrive ${one.queue}?`, `${plural(one.deadLetters, "message")} go back to work. Do this once the cause is mended.`, "Redrive");
         if (!sure) return;
         const done = await post(path`/queues/${one.queue}/redrive`);
-        say(`${plural(done?.moved ?? one.deadLetters, "message")} on the way`);
+        say(`${number(done.moved)} back to work, ${number(done.dropped)} needed no more, ${number(done.left)} left`);
         await box.reload(true);
       }, { name: `Redrive ${one.queue}` }), "end"],
     ], sorted);
   }
 }
 
-function shown({ at, flows, connectors }) {
+function shown({ at, flows, connectors, nowIsMinimum }) {
   const sum = (pick) => flows.reduce((total, flow) => total + (pick(flow) || 0), 0);
   const oldest = flows.map((flow) => flow.now.oldestAt).filter(Boolean).sort()[0];
   const failed = sum((flow) => flow.now.failed);
@@ -58,14 +58,14 @@ function shown({ at, flows, connectors }) {
         ], flows), h("p", { class: "legend faint" },
           h("span", { class: "key done" }), "accepted an hour", h("span", { class: "key failed" }), "failed")]
       : empty("Nothing has come in yet.", "Each flow is shown here with its first piece of work.")),
-    connectors && section("Connectors", connectors.length ? table("Connectors", [
+    connectors?.length > 0 && section("Connectors", table("Connectors", [
       ["Connector", (one) => h("strong", {}, connectorName(one.connector))],
       ["State", breaker],
       ["Breaker", (one) => (!one.configured ? faint("its secret is empty; work for it waits") : one.breaker === "closed" ? faint("closed")
         : [one.breaker, one.openSince && [" since ", when(one.openSince)], one.nextProbeAt && [", next probe ", when(one.nextProbeAt)]]), "wide"],
       ["Held back", (one) => quietZero(one.held), "num"],
-    ], connectors) : empty("No connector is known yet.")),
-    h("p", { class: "faint" }, "As of ", when(at, { relative: false }), "; renewed each half minute."),
+    ], connectors)),
+    h("p", { class: "faint" }, "As of ", when(at, { relative: false }), "; renewed each half minute.", nowIsMinimum && " So much is open that only a part of it was counted."),
   ];
 }
 

@@ -1,7 +1,7 @@
 // Partners and their keys; and what administrators have done.
 
 import { all, call, get, path, post } from "./api.js";
-import { badge, button, code, confirm, dialog, empty, faint, field, form, h, input, pages, part, put, say, scopes, secretOnce, section, table, tick, when, words, wrong } from "./dom.js";
+import { badge, button, code, confirm, dialog, empty, faint, field, form, h, input, pages, part, put, say, scopes, secretOnce, section, table, ticks, when, wrong } from "./dom.js";
 
 const SCOPES = [
   "social:write", "leads:write", "campaigns:read", "campaigns:write", "members:write", "members:read", "crm:read", "crm:write", "events:write",
@@ -17,22 +17,21 @@ export async function view(root) {
   }, { lines: 4 });
   const audit = part(() => pages((cursor) => get("/audit", { cursor }), (items) => table("Administrative actions", [
     ["When", (one) => when(one.at)],
-    ["Who", (one) => one.who],
-    ["Did", (one) => words(one.action)],
-    ["To", (one) => h("span", { class: "break" }, subject(one.subject)), "wide"],
+    ["Who", (one) => one.by],
+    ["Did", (one) => one.action],
+    ["To", (one) => h("span", { class: "break" }, Object.values(one.target || {}).join(" ") || faint("–")), "wide"],
+    ["Outcome", (one) => [badge(one.outcome), one.code && [" ", code(one.code)]]],
   ], items), empty("Nothing yet.")), { absent: "The audit is not available on this deployment." });
   put(root, h("p", { class: "view-actions" }, button("New partner…", () => create(() => partners.reload(true)), { kind: "primary" })), partners, section("Latest administrative actions", audit));
   await partners.ready;
 }
 
-const subject = (held) => (held && typeof held === "object" ? Object.values(held).join(" ") : held || faint("–"));
-
 function create(changed) {
   const name = input({ maxlength: 200 });
-  const boxes = SCOPES.map((scope) => [scope, tick(scope)]);
-  const group = h("fieldset", { class: "field", "data-pointer": "/scopes" }, h("legend", {}, "Scopes"), h("div", { class: "ticks" }, boxes.map(([, one]) => one.element)), h("p", { class: "fault", hidden: true }));
-  const box = dialog("New partner", form([field("Name", name, { pointer: "/name" }), group], "Create", async () => {
-    const chosen = boxes.filter(([, one]) => one.box.checked).map(([scope]) => scope);
+  const group = ticks("Scopes", SCOPES, []);
+  group.element.dataset.pointer = "/scopes";
+  const box = dialog("New partner", form([field("Name", name, { pointer: "/name" }), group.element], "Create", async () => {
+    const chosen = group.chosen();
     if (!name.value.trim()) throw wrong("A name is needed.", "/name");
     if (!chosen.length) throw wrong("A key without a scope opens nothing.", "/scopes");
     const made = await post("/partners", { name: name.value.trim(), scopes: chosen });

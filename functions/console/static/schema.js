@@ -1,6 +1,6 @@
 // A form made from a JSON schema (2020-12, as pydantic writes it). Each node is {element, read(pointer)}.
 
-import { area as textarea, button, choice, field, h, input, readJson, tick, words, wrong } from "./dom.js";
+import { area as textarea, button, choice, field, h, input, readJson, tick, ticks, words, wrong } from "./dom.js";
 
 export function schemaForm(schema, value) {
   const maker = new Maker(schema.$defs || {});
@@ -142,9 +142,8 @@ class Maker {
   }
 
   ticks(label, options, value, hint) {
-    const boxes = options.map((option) => [option, tick(option, value.includes(option))]);
-    const element = h("fieldset", { class: "field", "data-pointer": "" }, h("legend", {}, label), hint && h("p", { class: "hint" }, hint), h("div", { class: "ticks" }, boxes.map(([, one]) => one.element)), h("p", { class: "fault", hidden: true }));
-    return { element, read: (pointer) => ((element.dataset.pointer = pointer), boxes.filter(([, one]) => one.box.checked).map(([option]) => option)) };
+    const { element, chosen } = ticks(label, options, value, hint);
+    return { element, read: (pointer) => ((element.dataset.pointer = pointer), chosen()) };
   }
 
   map(label, schema, value) {
@@ -153,7 +152,7 @@ class Maker {
       const key = input({ value: name });
       const keyBox = field("Name", key);
       const node = this.row(of, held);
-      return { element: h("div", { class: of.properties ? "" : "row" }, keyBox, node.element), key, keyBox, read: (pointer) => ((keyBox.dataset.pointer = pointer), node.read(of.properties ? pointer : `${pointer}`)) };
+      return { element: h("div", { class: of.properties ? "" : "row" }, keyBox, node.element), key, keyBox, read: (pointer) => ((keyBox.dataset.pointer = pointer), node.read(pointer)) };
     };
     const read = (nodes, pointer) => {
       const out = {};

@@ -1,7 +1,7 @@
 // Surveys: what invites, who was invited, and the dumps with their counts and files.
 
 import { get, path, post } from "./api.js";
-import { badge, button, choice, code, confirm, empty, faint, facts, field, follow, form, h, input, notice, number, pages, part, plural, put, say, section, table, tick, when, wrong } from "./dom.js";
+import { badge, button, choice, code, confirm, customerLink, empty, faint, facts, field, follow, form, h, input, notice, number, pages, part, plural, put, say, section, table, tick, when, wrong } from "./dom.js";
 
 export async function view(root, context) {
   const [id] = context.rest;
@@ -58,7 +58,7 @@ async function one(root, id, { may, isAdmin }) {
   const invitations = part(() => pages((cursor) => get(`${here}/invitations`, { status: status.value, cursor }), (items) => table("Invitations", [
     ["E-mail", (each) => each.email],
     ["Status", (each) => badge(each.status)],
-    ["Customer", (each) => (each.customerId ? h("a", { href: `#/customer/${encodeURIComponent(each.customerId)}` }, each.customerId) : faint("–"))],
+    ["Customer", (each) => (each.customerId ? customerLink(each.customerId) : faint("–"))],
     ["Invited", (each) => when(each.createdAt)],
     ["Reminders", (each) => number(each.reminders), "num"],
     ["Answered", (each) => when(each.respondedAt)],

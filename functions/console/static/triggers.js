@@ -17,7 +17,7 @@ export async function view(root, context) {
 
 // the grid ------------------------------------------------------------------------------------------------
 
-async function list(root, { may, isAdmin }) {
+async function list(root, { may }) {
   const writes = may("triggers:write");
   const content = part(async () => {
     const triggers = await all("/triggers");
@@ -32,7 +32,7 @@ async function list(root, { may, isAdmin }) {
       ], triggers) : empty("No URL is called yet.", writes ? "Choose an event in the grid above to have a URL called for it." : "")),
     ];
   }, { lines: 6 });
-  put(root, h("p", {}, "A URL is called when a record of the CRM is created, edited or deleted. It is told the ids only, and reads the record with the CRM API.", isAdmin ? "" : " You see your own triggers."), content);
+  put(root, h("p", {}, "A URL is called when a record of the CRM is created, edited or deleted. It is told the ids only, and reads the record with the CRM API."), content);
   await content.ready;
 }
 
@@ -42,7 +42,7 @@ function grid(triggers, writes, changed) {
     const here = triggers.filter((trigger) => fits(trigger, object, event));
     const ill = here.filter((trigger) => trigger.status !== "active" || trigger.warning).length;
     return h("td", {}, h("div", { class: "cell" },
-      here.length ? badge(ill ? "retrying" : "active", ill ? `${plural(here.length, "URL")}, ${ill} in trouble` : plural(here.length, "URL")) : faint("none"),
+      here.length ? badge(ill ? "retrying" : "active", ill ? `${ill} of ${here.length} failing` : plural(here.length, "URL")) : faint("none"),
       writes && button("+ Add", () => create(object, event, changed), { kind: "quiet small", name: `Add a URL for ${object} ${event}` })));
   };
   return h("table", { class: "grid" },
@@ -116,7 +116,6 @@ async function one(root, id, { may }) {
   let deliveries;
   const content = part(async () => {
     const trigger = await get(here);
-    const act = (label, does, look = "") => button(label, does, { kind: look });
     return [
       h("div", { class: "card-head" }, h("h2", { class: "break" }, `${words(any(trigger.object))} · ${any(trigger.event)}`), state(trigger)),
       trigger.status === "disabled" && notice("bad", h("p", {}, h("strong", {}, "Disabled. "), trigger.disabledReason || "", " Its URL is not called; events are kept as skipped and can be recovered.")),
@@ -131,7 +130,7 @@ async function one(root, id, { may }) {
         ["Made", when(trigger.createdAt, { relative: false })],
       ]),
       writes && h("div", { class: "actions" },
-        act("Send a test", async () => {
+        button("Send a test", async () => {
           const { deliveryId } = await post(`${here}/test`);
           say("The test is on its way");
           await deliveries.reload(true);
@@ -141,22 +140,22 @@ async function one(root, id, { may }) {
           }), (found) => found.status !== "pending", { seconds: 30, every: 700 });
           say(`Test: ${done.status}`, done.status === "delivered" ? "good" : "bad");
           await deliveries.reload(true);
-        }, "primary"),
-        trigger.status === "disabled" && act("Enable", async () => {
+        }, { kind: "primary" }),
+        trigger.status === "disabled" && button("Enable", async () => {
           await post(`${here}/enable`);
           say("Enabled");
           await content.reload(true);
         }),
-        act("Change…", () => change(trigger, () => content.reload(true))),
-        trigger.format === "webhook" && act("New secret…", () => rotate(trigger)),
-        act("Recover a range…", () => recover(trigger, () => deliveries.reload(true))),
-        act("Delete…", async () => {
+        button("Change…", () => change(trigger, () => content.reload(true))),
+        trigger.format === "webhook" && button("New secret…", () => rotate(trigger)),
+        button("Recover a range…", () => recover(trigger, () => deliveries.reload(true))),
+        button("Delete…", async () => {
           const sure = await confirm("Delete this trigger?", `${trigger.url} is called no more. This cannot be undone.`, "Delete", { danger: true });
           if (!sure) return;
           await call("DELETE", here);
           say("Deleted");
           location.hash = "#/triggers";
-        }, "danger quiet")),
+        }, { kind: "danger quiet" })),
     ];
   }, { lines: 5, absent: "There is no such trigger, or it is not yours.", look: "card" });
   const status = choice([["", "every status"], "pending", "delivered", "retrying", "failed", "skipped"], "");
