@@ -31,7 +31,7 @@ function search(found, { may }, id) {
       ["Phone", (one) => one.phone || faint("–")],
       ["Company", (one) => one.company || faint("–")],
       ["Since", (one) => when(one.createdAt)],
-    ], items), empty("Nobody matches.", "E-mail addresses and phone numbers have to be whole; a name may be a part.")));
+    ], items), empty("Nobody matches.", "E-mail addresses and phone numbers have to be whole.")));
   }, { attributes: { class: "search", role: "search" } });
 }
 
@@ -49,7 +49,7 @@ async function one(found, id, context) {
         ["Since", when(customer.createdAt, { relative: false })],
       ]),
       isAdmin && h("div", { class: "actions" }, button("Erase…", async () => {
-        const sure = await confirm("Erase this customer?", "The record and what is personal in its entries are removed, everywhere they are kept here. This cannot be undone.", "Erase", { danger: true, typed: id });
+        const sure = await confirm("Erase this customer?", "The record, and what is personal in its entries, is removed for good.", "Erase", { danger: true, typed: id });
         if (!sure) return;
         await call("DELETE", path`/customers/${id}`, { query: { erase: "true" } });
         say("The erasure is running");

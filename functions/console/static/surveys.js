@@ -72,7 +72,7 @@ async function one(root, id, { may, isAdmin }) {
     rules && section("Rules", rules),
     section("Invitations", h("div", { class: "filters" }, h("label", {}, "Show ", status),
       writes && button("Remind now…", async () => {
-        const sure = await confirm("Remind everybody who has not answered?", "Each of them is reminded once, as far as the survey's limit allows.", "Remind");
+        const sure = await confirm("Remind everybody who has not answered?", "Once each, as far as the survey's limit allows.", "Remind");
         if (!sure) return;
         const { count } = await post(`${here}/reminders`);
         say(count ? `${plural(count, "person is", "people are")} reminded` : "Nobody is left to remind");

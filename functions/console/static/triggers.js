@@ -201,7 +201,7 @@ function change(trigger, changed) {
 function rotate(trigger) {
   const hours = input({ type: "number", min: "0", max: "720", value: "24" });
   const box = dialog("A new secret", form([
-    field("The present secret still signs for so many hours", hours, { pointer: "/overlapHours", hint: "Both sign meanwhile, so that the receiver can change over without a gap. 0 ends the present one at once." }),
+    field("The present secret still signs for so many hours", hours, { pointer: "/overlapHours", hint: "Both sign meanwhile; 0 ends the present one at once." }),
   ], "Make a new secret", async () => {
     const made = await post(path`/triggers/${trigger.triggerId}/rotate-secret`, { overlapHours: Number(hours.value) });
     box.close();
