@@ -122,7 +122,7 @@ def test_an_outage_is_seen_by_its_cause_mended_and_put_right(
     expect(group).to_contain_text(f"{len(numbers) - 1} entries")
     group.get_by_role("button", name="Resubmit all").click()
     page.get_by_role("dialog").get_by_role("button", name="Resubmit").click()
-    expect(group).to_contain_text(f"{len(numbers) - 1} of {len(numbers) - 1} done", timeout=SLOW)
+    expect(group).to_contain_text(f"{len(numbers) - 1} of {len(numbers) - 1} done", timeout=2 * SLOW)
     expect(page.get_by_text("Nothing has failed.")).to_be_visible(timeout=SLOW)
     states = [client.get(f"/members/{number}/sync").json() for number in numbers]
     assert [state["ctSyncStatus"] for state in states] == ["Success"] * len(numbers)
