@@ -100,7 +100,7 @@ def settled(page: Page) -> None:
 
 def faults(page: Page, *rules: str) -> list[dict[str, Any]]:
     """What axe finds that is serious or worse, with the elements; by all its rules, or by these."""
-    from axe_playwright_python.sync_playwright import Axe
+    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
     options = {"runOnly": list(rules)} if rules else None
     found = Axe().run(page, options=options).response["violations"]

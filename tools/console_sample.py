@@ -48,7 +48,7 @@ def _flow(
     return {"flow": name, "last24Hours": total, "now": now, "hours": hours}
 
 
-OVERVIEW = {
+OVERVIEW: dict[str, Any] = {
     "at": at(),
     "flows": [
         _flow("charging", 4.2),
@@ -96,7 +96,7 @@ OVERVIEW = {
         },
     ],
 }
-QUEUES = {
+QUEUES: dict[str, Any] = {
     "items": [
         {"queue": name, "waiting": waiting, "inFlight": busy, "deadLetters": dead}
         for name, waiting, busy, dead in (
@@ -108,12 +108,13 @@ QUEUES = {
         )
     ]
 }
-SUMMARY = {
+SUMMARY: dict[str, Any] = {
     "items": [
         {
             "flow": "member",
             "code": "already-taken",
             "count": 11,
+            "retrying": 0,
             "sample": "led_01kasample0000000000000001",
             "action": action_for("already-taken"),
         },
@@ -121,6 +122,7 @@ SUMMARY = {
             "flow": "trigger_delivery",
             "code": "delivery-failed",
             "count": 3,
+            "retrying": 0,
             "sample": "led_01kasample0000000000000002",
             "action": action_for("delivery-failed"),
         },
@@ -128,6 +130,7 @@ SUMMARY = {
             "flow": "member",
             "code": "remote-auth",
             "count": 3,
+            "retrying": 0,
             "sample": "led_01kasample0000000000000003",
             "action": action_for("remote-auth"),
         },
@@ -135,6 +138,7 @@ SUMMARY = {
             "flow": "lead",
             "code": "ambiguous-lead",
             "count": 1,
+            "retrying": 0,
             "sample": "led_01kasample0000000000000004",
             "action": action_for("ambiguous-lead"),
         },
@@ -155,7 +159,7 @@ _LISTED: dict[str, Any] = {
     "createdAt": at(hours=2, minutes=10),
     "updatedAt": at(hours=2, minutes=9),
 }
-ENTRY = _LISTED | {
+ENTRY: dict[str, Any] = _LISTED | {
     "result": {"crowdTwistId": "4711"},
     "history": [
         {"at": at(hours=2, minutes=10), "status": "pending", "correlationId": "cor_01kaf83wq2"},
@@ -173,15 +177,15 @@ ENTRY = _LISTED | {
         },
     ],
 }
-LEDGER = {
+LEDGER: dict[str, Any] = {
     "items": [
         _LISTED | {"ledgerId": f"led_01kasample000000000000000{i}", "updatedAt": at(hours=i)}
         for i in range(1, 6)
     ],
     "next": None,
 }
-DRY_RUN = {
-    "items": [{"ledgerId": one["ledgerId"], "would": "resubmit"} for one in LEDGER["items"]],  # type: ignore[index]
+DRY_RUN: dict[str, Any] = {
+    "items": [{"ledgerId": one["ledgerId"], "would": "update the member"} for one in LEDGER["items"]],
     "matched": 5,
 }
 
@@ -207,7 +211,7 @@ def _trigger(number: int, **held: Any) -> dict[str, Any]:
     } | held
 
 
-TRIGGERS = [
+TRIGGERS: list[dict[str, Any]] = [
     _trigger(
         1,
         url="https://desk.example.com/hooks/case-opened?team=north",
@@ -243,7 +247,7 @@ TRIGGERS = [
         disabledReason="It failed for five days.",
     ),
 ]
-DELIVERIES = {
+DELIVERIES: dict[str, Any] = {
     "items": [
         {
             "deliveryId": f"dlv_{i}",
@@ -272,7 +276,7 @@ DELIVERIES = {
     ],
     "next": None,
 }
-CUSTOMER = {
+CUSTOMER: dict[str, Any] = {
     "accountId": "acc_01kahopper",
     "rev": 7,
     "createdAt": at(days=212),
@@ -287,7 +291,7 @@ CUSTOMER = {
     "profiles": [{"community": "twitter", "authorId": "42", "authorName": "gracehopper", "handle": None}],
     "surveyInvitations": {},
 }
-TIMELINE = {
+TIMELINE: dict[str, Any] = {
     "items": [
         {
             "at": at(hours=2, minutes=9),
@@ -328,7 +332,7 @@ TIMELINE = {
     ],
     "next": None,
 }
-SURVEYS = {
+SURVEYS: dict[str, Any] = {
     "surveys": {
         "8093442": {
             "name": "After a closed case",
@@ -375,7 +379,7 @@ def _invitation(number: int, status: str, **held: Any) -> dict[str, Any]:
     } | held
 
 
-INVITATIONS = {
+INVITATIONS: dict[str, Any] = {
     "items": [
         _invitation(1, "issued"),
         _invitation(2, "responded", respondedAt=at(days=1), responseId="r2"),
@@ -417,7 +421,7 @@ def _dump(number: int, **held: Any) -> dict[str, Any]:
     } | held
 
 
-DUMPS = {
+DUMPS: dict[str, Any] = {
     "items": [
         _dump(
             0, status="running", rows=180, imported=180, unmatched=0, files=[], manifest=None, countCheck=None
@@ -426,7 +430,7 @@ DUMPS = {
     ],
     "next": None,
 }
-SOCIAL = {
+SOCIAL: dict[str, Any] = {
     "criteria": {
         "communities": ["twitter", "facebook"],
         "languages": ["en", "de"],
@@ -458,7 +462,7 @@ SOCIAL = {
     },
     "reopenWindowDays": 7,
 }
-PARTNERS = {
+PARTNERS: dict[str, Any] = {
     "items": [
         {
             "partnerId": f"prt_01ka{i}",
@@ -480,7 +484,7 @@ PARTNERS = {
     ],
     "next": None,
 }
-AUDIT = {
+AUDIT: dict[str, Any] = {
     "items": [
         {
             "at": at(hours=3),

@@ -52,7 +52,8 @@ def api_of(deployment: Deployment) -> chromium.AnswerFor:
     def answer(
         method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes | None
     ) -> Answer:
-        sent = {name: headers[name] for name in ("content-type", "idempotency-key") if name in headers}
+        passed_on = {"content-type", "idempotency-key"}
+        sent = {name: held for name, held in headers.items() if name in passed_on}
         reply = deployment.call(
             method, path, key=headers["x-api-key"] or None, query=query, headers=sent, raw=body
         )
