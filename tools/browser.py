@@ -102,7 +102,7 @@ def faults(page: Page, *rules: str) -> list[dict[str, Any]]:
     """What axe finds that is serious or worse, with the elements; by all its rules, or by these."""
     from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
-    options = {"runOnly": list(rules)} if rules else None
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
     found = Axe().run(page, options=options).response["violations"]
     return [
         {"rule": one["id"], "impact": one["impact"], "nodes": [node["html"] for node in one["nodes"]]}
