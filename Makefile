@@ -77,6 +77,10 @@ docs: setup ## write what is made from the code: the OpenAPI document, the page 
 	@PYTHONPATH=.:layers/connectors $(PYTHON) -m tools.errors_page
 	@PYTHONPATH=.:layers/connectors $(PYTHON) -m tools.charging_page
 
+.PHONY: screenshots
+screenshots: setup ## take the pictures of the console in docs/console (needs chromium)
+	@PYTHONPATH=.:layers/connectors $(PYTHON) -m tools.screenshots
+
 .PHONY: requirements
 requirements: setup ## write the layer's requirements.txt from uv.lock
 	@UV=$(UV) $(PYTHON) -m tools.package requirements

@@ -1,4 +1,4 @@
-"""/partners: who may call, with which keys and scopes. For administrators."""
+"""/partners: who may call, with which keys and scopes, for administrators; /me: what a key may do."""
 
 from typing import Annotated
 
@@ -54,7 +54,25 @@ class Partner(ApiModel):
     created_at: str
 
 
+class Me(ApiModel):
+    """Who is calling, and what the key opens; an administrator's scope is `admin` alone."""
+
+    partner_id: str
+    name: str
+    scopes: list[str]
+
+
 _SHOWN_ONCE = frozenset({"apiKey"})
+
+
+@api.get("/me", scope=partners.ANY, answers={200: Me})
+def who_am_i(call: Call) -> Answer:
+    """Whose key this is, with its scopes."""
+    caller = call.caller
+    found = Me(
+        partner_id=caller.partner_id, name=partners.name(caller.partner_id), scopes=sorted(caller.scopes)
+    )
+    return Answer(200, found)
 
 
 @api.post("/partners", scope="admin", answers={201: PartnerKey}, secret_fields=_SHOWN_ONCE)

@@ -24,6 +24,15 @@ class StoredSettings(ApiModel):
     updated_by: str | None
 
 
+class Area(ApiModel):
+    """An area, and where its settings stand."""
+
+    area: str
+    version: int
+    updated_at: str | None
+    updated_by: str | None
+
+
 class SettingsVersion(ApiModel):
     """One version of an area."""
 
@@ -62,6 +71,30 @@ def _answer(stored: store.Stored[Any]) -> Answer:
             updated_by=stored.updated_by,
         ),
     )
+
+
+@api.get("/settings", scope="admin", answers={200: PageOf[Area]})
+def list_areas(call: Call) -> Answer:
+    """Every area, with the version in force."""
+    items = []
+    for area, model in areas().items():
+        stored = store.read(area, model)
+        items.append(
+            Area(
+                area=area,
+                version=stored.version,
+                updated_at=stored.updated_at,
+                updated_by=stored.updated_by,
+            )
+        )
+    return Answer(200, PageOf[Area](items=items))
+
+
+@api.get("/settings/{area}/schema", scope="admin", answers={200: None})
+def read_schema(call: Call, area: str) -> Answer:
+    """What an area's settings may be, as a JSON schema (2020-12): what a form is made from."""
+    schema = _model(area).model_json_schema(mode="validation")
+    return Answer(200, json.dumps(schema, ensure_ascii=False), content_type="application/schema+json")
 
 
 @api.get("/settings/{area}", scope="admin", answers={200: StoredSettings})

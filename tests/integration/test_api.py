@@ -103,6 +103,16 @@ def test_no_key_is_401_and_an_unknown_one_is_refused(deployment: Deployment) -> 
         assert deployment.call("GET", "/partners", key=key).status == 403
 
 
+def test_a_key_tells_whose_it_is_and_what_it_may(deployment: Deployment) -> None:
+    key = deployment.partner("social:write", "ledger:read")
+    mine = deployment.call("GET", "/me", key=key)
+    assert (mine.json["name"], mine.json["scopes"]) == ("a partner", ["ledger:read", "social:write"])
+    assert deployment.call("GET", "/me", key=deployment.partner()).json["scopes"] == []
+    admin = {"partnerId": "admin", "name": "Administrator", "scopes": ["admin"]}
+    assert deployment.call("GET", "/me").json == admin
+    assert deployment.call("GET", "/me", key=None).status == 401
+
+
 def test_a_key_without_the_scope_is_403_before_its_body_is_looked_at(deployment: Deployment) -> None:
     key = deployment.partner("leads:write")
     assert_problem(deployment.call("POST", POSTS, raw=b"{", key=key, headers=JSON), 403, "forbidden")

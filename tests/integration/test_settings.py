@@ -2,6 +2,7 @@
 
 import pytest
 
+from switchboard.settings.areas import areas
 from tests.support.deployment import Deployment
 
 
@@ -54,6 +55,22 @@ def test_an_unknown_area_is_404_and_no_one_but_an_administrator_may(deployment: 
     key = deployment.partner("social:write")
     assert deployment.call("GET", "/settings/social", key=key).status == 403
     assert deployment.call("PUT", "/settings/social", {}, key=key).status == 403
+
+
+def test_the_areas_are_listed_each_with_its_schema(deployment: Deployment) -> None:
+    deployment.call("PUT", "/settings/social", {"reopenWindowDays": 3})
+    listed = {one["area"]: one for one in deployment.call("GET", "/settings").json["items"]}
+    assert listed.keys() == areas().keys()
+    assert (listed["social"]["version"], listed["leads"]["version"]) == (1, 0)
+    for area in listed:
+        schema = deployment.call("GET", f"/settings/{area}/schema").json
+        assert set(deployment.call("GET", f"/settings/{area}").json["settings"]) == set(schema["properties"])
+    schema = deployment.call("GET", "/settings/social/schema").json
+    assert schema["properties"]["reopenWindowDays"]["maximum"] == 365
+    assert deployment.call("GET", "/settings/weather/schema").status == 404
+    key = deployment.partner("crm:read")
+    assert deployment.call("GET", "/settings/social/schema", key=key).status == 403
+    assert deployment.call("GET", "/settings", key=key).status == 403
 
 
 def test_reload_is_answered(deployment: Deployment) -> None:

@@ -21,8 +21,8 @@ type Resource = dict[str, Any]
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 
-OPEN_ROUTES = re.compile(r"/health|/openapi\.json|/docs|/hooks/.+")
-"""The routes that `API.md` names as open; each hook proves its caller by itself."""
+OPEN_ROUTES = re.compile(r"/health|/openapi\.json|/docs|/console|/console/\{asset\}|/hooks/.+")
+"""The routes that need no key by contract; each hook proves its caller itself, the console is only files."""
 
 WILDCARD_ACTIONS = {
     "xray:PutTraceSegments": "X-Ray's writes know no resources",

@@ -37,6 +37,8 @@ SCOPES: tuple[str, ...] = (
     "admin",
 )
 ADMIN = "admin"
+ANY = "any"
+"""What every key may do: the scope of a route that needs no more than a valid key."""
 MAX_KEYS = 10
 
 _PARTNERS = "PARTNERS"
@@ -59,7 +61,7 @@ class Caller:
 
     def may(self, scope: str) -> bool:
         """Whether the key carries the scope."""
-        return self.is_admin or scope in self.scopes
+        return self.is_admin or scope == ANY or scope in self.scopes
 
     def sees(self, partner_id: str) -> bool:
         """Whether an object of that partner exists for this caller."""
@@ -128,6 +130,11 @@ def _partner(partner_id: str) -> Item:
     if partner is None:
         raise SwitchboardError("not-found", "There is no such partner.")
     return partner
+
+
+def name(partner_id: str) -> str:
+    """What a partner is called; raises `not-found` when it is gone but its key is still remembered."""
+    return "Administrator" if partner_id == ADMIN else str(_partner(partner_id)["name"])
 
 
 def exists(partner_id: str) -> bool:
