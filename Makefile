@@ -91,7 +91,7 @@ deploy: setup ## build and deploy to AWS with your own credentials (ENV=default 
 
 .PHONY: bench
 bench: setup ## run the benchmarks
-	@$(PYTHON) -m benchmarks
+	@PYTHONPATH=.:layers/connectors $(PYTHON) -m benchmarks
 
 .PHONY: prove
 prove: setup ## run the long forms of all proofs, and write the report (docs/proof.md)

@@ -1,8 +1,9 @@
 """`make prove`: the long forms of all proofs and the benchmarks, in under half an hour, and one report.
 
 Each part is a program of its own with a time of its own; what it said is kept in `.local/prove/`. The report
-is `docs/proof.md`; the benchmarks write their sections into `docs/performance/`, and `docs/performance.md`
-gathers them. A part that fails does not keep the others from running; the exit status says that one did.
+is `docs/proof.md`. The benchmarks, the last part, write their sections into `docs/performance/`, and
+`docs/performance.md` gathers them. A part that fails does not keep the others from running; the exit status
+says that one did.
 """
 
 import argparse
@@ -25,8 +26,6 @@ from tools.stack import Stack
 
 OUTPUT = LOCAL / "prove"
 REPORT = ROOT / "docs" / "proof.md"
-PERFORMANCE = ROOT / "docs" / "performance.md"
-SECTIONS = ROOT / "docs" / "performance"
 USED = OUTPUT / "actions-used.jsonl"
 FUZZED_CASES = 5_000
 
@@ -110,7 +109,7 @@ def parts(operations: int) -> tuple[Part, ...]:
             "Unit and integration tests: no step uses an action that its role does not grant, and no log line"
             " of any test holds personal data or a secret.",
             _pytest("tests/unit", "tests/integration", "-n", "2"),
-            {"SWITCHBOARD_ACTIONS_USED": str(USED)},
+            {"SWITCHBOARD_STRICT": "1", "SWITCHBOARD_ACTIONS_USED": str(USED)},
             minutes=12,
         ),
         Part("cfn-lint", "`sam validate --lint` has no finding.", (".venv/bin/sam", "validate", "--lint")),
@@ -118,6 +117,12 @@ def parts(operations: int) -> tuple[Part, ...]:
             "checkov",
             "checkov finds nothing in the expanded template but what has a written reason.",
             (sys.executable, "-m", "tools.checkov"),
+        ),
+        Part(
+            "benchmarks",
+            "Each benchmark ran, and wrote its section; whether a goal is met stands there.",
+            (sys.executable, "-m", "benchmarks"),
+            minutes=10,
         ),
     )
 
@@ -142,7 +147,9 @@ def deployed_parts(stack: Stack, operations: int) -> tuple[Part, ...]:
 def run(part: Part) -> Outcome:
     """Run one part; its output goes into a file of its name."""
     print(f"  {part.name:<18}", end="", flush=True)
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'connectors'}"} | part.environment
+    environment = (
+        os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'connectors'}"} | dict(part.environment)
+    )
     output = OUTPUT / f"{part.name.replace(' ', '-')}.log"
     began = time.monotonic()
     with output.open("w") as file:
@@ -226,16 +233,6 @@ An action that a role grants, and no test in a mocked account has used. The end-
 """
 
 
-def gather_performance() -> None:
-    """The page of all benchmarks: each section is written by the benchmark that measured it."""
-    sections = [page.read_text().strip() for page in sorted(SECTIONS.glob("*.md"))]
-    head = (
-        "# Performance\n\nMeasured by `make bench`. Ratios within one run count; milliseconds are of:"
-        f" {machine()}. What each limit of AWS allows stands in [scaling](scaling.md)."
-    )
-    PERFORMANCE.write_text("\n\n".join([head, *sections]) + "\n")
-
-
 def _canaries_of_the_stack() -> Outcome:
     """Whatever the deployed functions have logged so far holds no canary."""
     from tests.support import canaries
@@ -276,7 +273,6 @@ def main() -> int:
     whole = not arguments.only
     if whole:
         REPORT.write_text(report(outcomes, unused_grants()))
-        gather_performance()
         print(f"the report is {REPORT.relative_to(ROOT)}")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 

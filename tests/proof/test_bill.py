@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks import bill
-from tests.proof.conftest import Deployment, Sandbox
+from tests.support.deployment import Deployment
+from tests.support.loopback import Sandbox
 
 
 @pytest.mark.parametrize("unit", bill.UNITS, ids=lambda unit: unit.name)

@@ -18,6 +18,7 @@ from tests.support.deployment import ADMIN_KEY, deployed
 from tests.support.wsgi import Application
 
 EXAMPLES = int(os.environ.get("SWITCHBOARD_FUZZ_EXAMPLES", "1"))
+pytestmark = pytest.mark.skipif("SWITCHBOARD_FUZZ_EXAMPLES" not in os.environ, reason="in make prove only")
 URL = os.environ.get("SWITCHBOARD_FUZZ_URL")
 KEY = os.environ.get("SWITCHBOARD_FUZZ_KEY", ADMIN_KEY)
 EXCLUDED: list[Any] = []

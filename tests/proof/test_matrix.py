@@ -152,7 +152,7 @@ def test_open_are_the_named_routes_and_the_hooks_alone() -> None:
 )
 def test_a_hook_is_shut_while_it_has_no_secret(owned: Owned, path: str) -> None:
     for method in ("GET", "POST"):
-        body = {} if method == "POST" else None
+        body: Any = {} if method == "POST" else None
         reply = owned.deployment.call(method, owned.path(path), body, key=None)
         assert reply.status in (401, 403, 404, 405, 422, 503), reply.text
 

@@ -167,4 +167,5 @@ def test_a_token_that_is_not_ours_opens_nothing(
     reply = connected.call(
         "POST", f"/hooks/{hook.format(token)}", raw=body, headers=headers, query=query, key=None
     )
-    assert reply.status in (400, 404), reply.text
+    # A token of signs that no path of ours has finds no route at all, which is 401 without a key.
+    assert reply.status in (400, 401, 404), reply.text

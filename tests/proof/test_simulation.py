@@ -21,6 +21,8 @@ SEEDS = int(os.environ.get("SWITCHBOARD_SIMULATION_SEEDS", "1"))
 STEPS = int(os.environ.get("SWITCHBOARD_SIMULATION_STEPS", "50"))
 RATE = 0.06
 
+pytestmark = pytest.mark.skipif("SWITCHBOARD_SIMULATION_SEEDS" not in os.environ, reason="in make prove only")
+
 MOST_TRIES = 4
 """Seeds after which a mutant counts as not caught."""
 

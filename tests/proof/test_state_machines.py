@@ -12,20 +12,29 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from functions.trigger_delivery import lanes, logic
 from switchboard import aws, observability, work
 from switchboard.dynamo import ConditionFailed
 from switchboard.ledger import FAILED, UNFINISHED, Entry, Ledger
+from switchboard.triggers import store
 from tests.support import factories
 from tests.support.deployment import Deployment, deployed
 from tests.support.loopback import Sandbox
 
-EXAMPLES = int(os.environ.get("SWITCHBOARD_MACHINE_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("SWITCHBOARD_MACHINE_EXAMPLES", "2"))
+pytestmark = pytest.mark.skipif("SWITCHBOARD_MACHINE_EXAMPLES" not in os.environ, reason="in make prove only")
 WALK = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=25,
+    stateful_step_count=25 if EXAMPLES >= 10 else 15,
     deadline=None,
     database=None,
     derandomize=EXAMPLES < 10,
@@ -42,7 +51,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.stack = ExitStack()
         self.deployment: Deployment = self.stack.enter_context(deployed())
-        level = observability.logger.level
+        level = observability.logger.log_level
         observability.logger.setLevel("CRITICAL")
         self.stack.callback(observability.logger.setLevel, level)
 
@@ -60,7 +69,10 @@ class LedgerMachine(Machine):
         self.status = ""
         self.held: list[Entry] = []
         """Claims whose workers still believe that they have it; the last one is right, if any is."""
+        self.owned = False
+        """Whether the last claim is the entry's: it may record even when its lease has run out."""
         self.holds = False
+        """Whether a lease keeps others out."""
         self.moves = 0
 
     @property
@@ -87,8 +99,7 @@ class LedgerMachine(Machine):
         if accepted.is_new:
             self.version = version
             self.moves += 1
-            if not self.holds:
-                self.status = "pending"
+            self.status = "pending"
         return accepted
 
     @rule(version=st.integers(1, 8))
@@ -103,7 +114,7 @@ class LedgerMachine(Machine):
         if taken is not None:
             assert taken.payload == {"version": self.version}
             self.held.append(taken)
-            self.holds = True
+            self.holds = self.owned = True
             self.status = "in_progress"
 
     @property
@@ -117,11 +128,11 @@ class LedgerMachine(Machine):
     def record(self, data: Any, outcome: Any) -> None:
         number = data.draw(st.integers(0, len(self.held) - 1))
         mine = self.held.pop(number)
-        is_the_holder = self.holds and number == len(self.held)
+        is_the_holder = self.owned and number == len(self.held)
         taken = self.ledger.record(mine, outcome, retry_in=timedelta(seconds=5))
         assert taken == (is_the_holder and mine.version == self.version)
         if is_the_holder:
-            self.holds = False
+            self.holds = self.owned = False
             self.moves += 1
             self.status = outcome if taken else "pending"
 
@@ -161,8 +172,7 @@ class LedgerMachine(Machine):
         entry = self.entry
         assert entry.version == self.version
         assert len(self.ledger.full_history(entry)) == self.moves
-        if not (self.holds and entry.status == "pending"):  # a newer version waits behind its holder
-            assert entry.status == self.status
+        assert entry.status == self.status
 
 
 class MemberMachine(Machine):
@@ -189,7 +199,7 @@ class MemberMachine(Machine):
 
     @rule()
     def work(self) -> None:
-        self.deployment.run_queues()
+        self.deployment.run_queues("MEMBER_QUEUE_URL")
 
     @rule(kind=st.sampled_from(["down", "answerLost", "status"]))
     def trouble(self, kind: str) -> None:
@@ -230,6 +240,9 @@ class MemberMachine(Machine):
             super().teardown()
 
 
+_DELIVERY = ("TRIGGER_FANOUT_QUEUE_URL", "TRIGGER_DELIVERY_QUEUE_URL")
+
+
 class TriggerMachine(Machine):
     """One webhook: events while it is active, disabled, gone; each event has one id, whatever happens."""
 
@@ -247,24 +260,24 @@ class TriggerMachine(Machine):
         form = {"format": "webhook", "method": "POST"}
         self.trigger = self.deployment.call("POST", "/triggers", body | form).json["triggerId"]
         self.active = True
-        self.told: dict[str, bool] = {}
-        """Each event, and whether the trigger was active when it was fanned out."""
+        self.was_off = False
+        self.told: set[str] = set()
 
     @rule(number=st.integers(0, 6))
     def tell(self, number: int) -> None:
         ids = {"accountId": "a", "caseId": f"c{number}", "eventId": f"e{number}"}
         reply = self.deployment.call("POST", "/crm/events", {"object": "case", "event": "edit"} | ids)
         assert reply.status == 202
-        self.told.setdefault(f"e{number}", self.active)
-        self.deployment.run_queues()
+        self.told.add(f"e{number}")
+        self.deployment.run_queues(*_DELIVERY)
 
     @rule(status=st.sampled_from(["active", "disabled"]))
     def switch(self, status: str) -> None:
         if status == "active":
-            reply = self.deployment.call("POST", f"/triggers/{self.trigger}/enable")
+            assert self.deployment.call("POST", f"/triggers/{self.trigger}/enable").status in (200, 202)
         else:
-            reply = self.deployment.call("PATCH", f"/triggers/{self.trigger}", {"status": "disabled"})
-        assert reply.status in (200, 202), reply.text
+            store.disable(self.trigger, "failing")
+            self.was_off = True
         self.active = status == "active"
 
     @rule(kind=st.sampled_from(["answerLost", "status"]))
@@ -285,22 +298,20 @@ class TriggerMachine(Machine):
             for _ in range(3):
                 self.deployment.pass_time(timedelta(minutes=16))
                 self.deployment.sweep()
-                self.deployment.run_queues()
+                self.deployment.run_queues(*_DELIVERY)
             reply = self.deployment.call(
                 "GET", f"/triggers/{self.trigger}/deliveries", query={"limit": "100"}
             )
             found = {one["eventId"]: one["status"] for one in reply.json["items"]}
-            assert found.keys() == self.told.keys()
-            if self.active:
-                assert all(found[event] == "delivered" for event, was in self.told.items() if was)
+            assert found.keys() == self.told
+            ends = {"delivered", "skipped"} if self.was_off else {"delivered"}
+            assert set(found.values()) <= ends, found
         finally:
             super().teardown()
 
 
 def walk(machine: type[Machine]) -> None:
-    case = machine.TestCase()
-    case.settings = WALK
-    case.runTest()
+    run_state_machine_as_test(machine, settings=WALK)
 
 
 def test_the_ledger_follows_its_model() -> None:

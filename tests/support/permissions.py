@@ -22,6 +22,7 @@ type Grant = tuple[str, str]
 """An IAM action, and the logical id of what it is done to; empty where the resource is no one's."""
 
 USED_FILE = "SWITCHBOARD_ACTIONS_USED"
+STRICT = "SWITCHBOARD_STRICT"
 
 _TRANSACTED = {
     "Put": "dynamodb:PutItem",
@@ -70,7 +71,10 @@ def acting_as(step: str) -> Iterator[None]:
 
 @contextmanager
 def enforced() -> Iterator[None]:
-    """Hold every AWS call of a step against its role."""
+    """Hold every AWS call of a step against its role, where `SWITCHBOARD_STRICT` is set (`make prove`)."""
+    if STRICT not in os.environ:
+        yield
+        return
     make = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def call(client: Any, operation: str, arguments: dict[str, Any]) -> Any:

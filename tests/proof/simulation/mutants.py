@@ -2,6 +2,7 @@
 
 import random
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,14 @@ from switchboard.ledger import Accepted, Entry, Ledger
 from switchboard.work import Outcome
 
 type Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def _everywhere(patch: pytest.MonkeyPatch, original: Any, changed: Any) -> None:
+    """Put the changed function in the place of the original in every module that knows it."""
+    for name, module in list(sys.modules.items()):
+        ours = name.partition(".")[0] in ("switchboard", "functions")
+        if ours and getattr(module, original.__name__, None) is original:
+            patch.setattr(module, original.__name__, changed)
 
 
 def blind_write(patch: pytest.MonkeyPatch) -> None:
@@ -70,7 +79,7 @@ def acknowledged_before_saved(patch: pytest.MonkeyPatch) -> None:
 def no_partner_in_the_key(patch: pytest.MonkeyPatch) -> None:
     """Two partners' ids of the same spelling name one piece of work."""
     entry_id = ledger.entry_id
-    patch.setattr("switchboard.ledger.entry_id", lambda _, flow, entity: entry_id("", flow, entity))
+    _everywhere(patch, entry_id, lambda _, flow, entity: entry_id("", flow, entity))
 
 
 def dropped_on_time_out(patch: pytest.MonkeyPatch) -> None:
@@ -81,7 +90,7 @@ def dropped_on_time_out(patch: pytest.MonkeyPatch) -> None:
         over = isinstance(error, AnswerLost) or error.code in ("remote-timeout", "remote-unavailable")
         return (Outcome("synced"), None) if over else failed(entry, error)
 
-    patch.setattr(work, "failed", drop)
+    _everywhere(patch, failed, drop)
 
 
 def batch_failure_swallowed(patch: pytest.MonkeyPatch) -> None:
@@ -92,7 +101,7 @@ def batch_failure_swallowed(patch: pytest.MonkeyPatch) -> None:
         each_message(*arguments)
         return {"batchItemFailures": []}
 
-    patch.setattr(work, "each_message", swallow)
+    _everywhere(patch, each_message, swallow)
 
 
 def resubmit_without_lease(patch: pytest.MonkeyPatch) -> None:

@@ -399,7 +399,7 @@ def run(
     """
     chaos = Chaos(random.Random(seed), rate, kinds)
     sandbox.reset()
-    level = observability.logger.level
+    level = observability.logger.log_level
     with ExitStack() as stack:
         deployment = stack.enter_context(deployed())
         observability.logger.setLevel("CRITICAL")
