@@ -37,12 +37,12 @@ demo: setup ## bring the stack up, push the recorded events through it, print wh
 
 .PHONY: test
 test: setup ## run all tests: unit and integration first, then end to end on the local stack
-	@$(PYTHON) -m pytest tests/unit tests/integration -n 2
+	@$(PYTHON) -m pytest tests/unit tests/integration tests/proof -n 2
 	@$(PYTHON) -m pytest tests/e2e
 
 .PHONY: test-unit
 test-unit: setup ## run the unit and integration tests only
-	@$(PYTHON) -m pytest tests/unit tests/integration -n 2
+	@$(PYTHON) -m pytest tests/unit tests/integration tests/proof -n 2
 
 .PHONY: up
 up: setup ## bring the local stack up, or up to date, and leave it running (.local/stack.json)
@@ -96,7 +96,11 @@ deploy: setup ## build and deploy to AWS with your own credentials (ENV=default 
 .PHONY: bench
 bench: setup ## run the benchmarks
 	@$(UV) sync --frozen --quiet --group bench
-	@$(PYTHON) -m benchmarks
+	@PYTHONPATH=.:layers/connectors $(PYTHON) -m benchmarks
+
+.PHONY: prove
+prove: setup ## run the long forms of all proofs, and write the report (docs/proof.md)
+	@PYTHONPATH=.:layers/connectors $(PYTHON) -m tools.prove
 
 .PHONY: clean
 clean: ## stop the local stack and remove what was built and installed

@@ -76,6 +76,11 @@ def _created(call: Call, model: type[ApiModel], record: Record) -> Answer:
     return Answer(201, shown(model, record), headers)
 
 
+def _key(call: Call) -> str | None:
+    """What names a new record: with an Idempotency-Key a repeat finds what a call that broke has written."""
+    return call.work_id() if "idempotency-key" in call.headers else None
+
+
 def _changed(call: Call, model: type[ApiModel], ref: RecordRef, fields: dict[str, Any]) -> Answer:
     expected = logic.expected_rev(call.headers.get("if-match"))
     record = _records().update(ref, fields, expected_rev=expected)
@@ -130,7 +135,7 @@ def list_customers(call: Call, query: CustomerQuery) -> Answer:
 def create_customer(call: Call, body: NewCustomer) -> Answer:
     """Create a customer."""
     fields = logic.with_phone(logic.fields(body), None)
-    return _created(call, Customer, _records().create_customer(fields))
+    return _created(call, Customer, _records().create_customer(fields, key=_key(call)))
 
 
 @api.get(_CUSTOMER, scope="crm:read", answers={200: Customer})
@@ -167,7 +172,7 @@ def list_cases(call: Call, account_id: str, query: PageQuery) -> Answer:
 @api.post(_CASES, scope="crm:write", answers={201: Case})
 def create_case(call: Call, account_id: str, body: NewCase) -> Answer:
     """Open a case of a customer."""
-    return _created(call, Case, _records().create_case(account_id, _set(body)))
+    return _created(call, Case, _records().create_case(account_id, _set(body), key=_key(call)))
 
 
 @api.get(_CASE, scope="crm:read", answers={200: Case})
@@ -202,7 +207,8 @@ def list_followups(call: Call, account_id: str, case_id: str, query: PageQuery) 
 @api.post(_FOLLOWUPS, scope="crm:write", answers={201: Followup})
 def create_followup(call: Call, account_id: str, case_id: str, body: NewFollowup) -> Answer:
     """Add a followup to a case."""
-    return _created(call, Followup, _records().create_followup(account_id, case_id, _set(body)))
+    made = _records().create_followup(account_id, case_id, _set(body), key=_key(call))
+    return _created(call, Followup, made)
 
 
 @api.get(_FOLLOWUP, scope="crm:read", answers={200: Followup})
@@ -230,7 +236,7 @@ def list_tasks(call: Call, account_id: str, query: PageQuery) -> Answer:
 @api.post(_TASKS, scope="crm:write", answers={201: Task})
 def create_task(call: Call, account_id: str, body: NewTask) -> Answer:
     """Create a task for a customer."""
-    return _created(call, Task, _records().create_task(account_id, _set(body)))
+    return _created(call, Task, _records().create_task(account_id, _set(body), key=_key(call)))
 
 
 @api.get(_TASK, scope="crm:read", answers={200: Task})

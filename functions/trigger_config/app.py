@@ -55,7 +55,8 @@ def _visible(call: Call, trigger_id: str) -> Trigger:
 @api.post("/triggers", scope="triggers:write", answers={201: TriggerView}, secret_fields=_SHOWN_ONCE)
 def create_trigger(call: Call, body: NewTrigger) -> Answer:
     """Have a URL called on CRM events. A webhook's shared secret is shown this once."""
-    trigger = new_trigger(body, partner_id=call.caller.partner_id)
+    key = call.work_id() if "idempotency-key" in call.headers else None
+    trigger = new_trigger(body, partner_id=call.caller.partner_id, key=key)
     store.create(trigger)
     location = {"Location": f"{call.path}/{trigger.trigger_id}"}
     return Answer(201, view(trigger, secret=trigger.secret), location)

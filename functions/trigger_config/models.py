@@ -162,14 +162,14 @@ class DeliveriesQuery(PageQuery):
     status: Annotated[str, AfterValidator(_status)] | None = None
 
 
-def new_trigger(body: NewTrigger, *, partner_id: str) -> Trigger:
-    """The trigger that a partner asks for; raises `invalid`."""
+def new_trigger(body: NewTrigger, *, partner_id: str, key: str | None = None) -> Trigger:
+    """The trigger that a partner asks for, of the same id for the same `key`; raises `invalid`."""
     if body.signature is not None and body.format != "webhook":
         raise _invalid("signature", "only a webhook is signed")
     method = body.method or ("POST" if body.format == "webhook" else "GET")
     now = clock.timestamp()
     trigger = Trigger(
-        trigger_id=ids.fresh("trg"),
+        trigger_id=ids.fresh("trg") if key is None else ids.derived("trg", key),
         partner_id=partner_id,
         url=body.url,
         object=body.object,

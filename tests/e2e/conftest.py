@@ -1,5 +1,6 @@
 """The deployed local stack, and clients of its API."""
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support import canaries
 from tools import stack as local_stack
+from tools.paths import LOGS
 from tools.stack import Stack
 
 # A cold start of a function and of the authorizer before it take seconds on a busy machine.
@@ -34,9 +37,15 @@ def stack(pytestconfig: pytest.Config) -> Iterator[Stack]:
     with capture.global_and_fixture_disabled():
         print("\nbringing the stack up", flush=True)
         deployed = local_stack.up()
+    log = LOGS / "emulator.log"
+    seen = log.stat().st_size
     yield deployed
+    with log.open("rb") as file:
+        file.seek(seen)
+        told = canaries.breaches(file.read().decode(errors="replace"))
     if not ran_before:
         local_stack.down()
+    assert told == [] or "SWITCHBOARD_STRICT" not in os.environ, "the deployed functions' log tells too much"
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from switchboard.connectors import crm
 from switchboard.connectors.builtin_crm import BuiltinCrm
 from tests.support import factories
 from tests.support.deployment import Deployment, Reply
+from tests.support.faults import answer_lost
 
 CUSTOMERS = "/crm/customers"
 
@@ -204,3 +205,14 @@ def test_the_same_idempotency_key_creates_one_customer(deployment: Deployment) -
     first, again = (deployment.call("POST", CUSTOMERS, body, headers=headers) for _ in range(2))
     assert first.json == again.json
     assert len(deployment.call("GET", CUSTOMERS).json["items"]) == 1
+
+
+def test_a_creation_whose_answer_got_lost_is_found_by_its_key(deployment: Deployment) -> None:
+    """Found by the simulator: the repeat made a second customer."""
+    body, headers = factories.customer(email="lost@example.com"), {"Idempotency-Key": "k"}
+    with answer_lost("TransactWriteItems"):
+        assert deployment.call("POST", "/crm/customers", body, headers=headers).status == 500
+    again = deployment.call("POST", "/crm/customers", body, headers=headers)
+    assert again.status == 201
+    found = deployment.call("GET", "/crm/customers", query={"email": "lost@example.com"}).json["items"]
+    assert [one["accountId"] for one in found] == [again.json["accountId"]]

@@ -15,7 +15,7 @@ from switchboard import aws, clock, config, work
 from switchboard.triggers import deliveries, messages, store
 from tests.support import factories
 from tests.support.deployment import Deployment
-from tests.support.faults import Killed, counted, killed_at
+from tests.support.faults import Killed, answer_lost, counted, killed_at
 from tests.support.loopback import Sandbox
 
 EVENTS = "/crm/events"
@@ -725,3 +725,13 @@ def test_a_bad_event_is_refused_by_field(deployment: Deployment, body: object, f
     reply = deployment.call("POST", EVENTS, body)
     assert reply.status == 422, reply.text
     assert any(field in error["pointer"] for error in reply.json["errors"])
+
+
+def test_a_creation_whose_answer_got_lost_makes_one_trigger(deployment: Deployment, sandbox: Sandbox) -> None:
+    """Of the same kind as the simulator found elsewhere: each event would call the URL twice, for ever."""
+    body = {"url": f"{sandbox.url}/sink/x", "object": "case", "event": "edit"}
+    headers = {"Idempotency-Key": "k"}
+    with answer_lost("PutItem", call=1):  # the first writes the key down
+        assert deployment.call("POST", "/triggers", body, headers=headers).status == 500
+    assert deployment.call("POST", "/triggers", body, headers=headers).status == 201
+    assert len(deployment.call("GET", "/triggers").json["items"]) == 1

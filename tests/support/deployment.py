@@ -35,6 +35,7 @@ from switchboard.api import Api, matches
 from switchboard.connectors import meta, ocsio, sem, vcc
 from switchboard.settings import store
 from switchboard.surveys import delivery
+from tests.support.permissions import acting_as, enforced
 from tests.support.tables import mocked_aws, template
 
 ADMIN_KEY = "the-admin-key-of-the-tests-0123456789abcdefghijkl"
@@ -146,7 +147,8 @@ class Deployment:
             if context is None:
                 return Reply(401 if key is None else 403, {}, "{}")
             event["requestContext"]["authorizer"] = context
-        answer = importlib.import_module(f"functions.{step}.app").lambda_handler(event, Context())
+        with acting_as(step):
+            answer = importlib.import_module(f"functions.{step}.app").lambda_handler(event, Context())
         many = {name: values[0] for name, values in answer.get("multiValueHeaders", {}).items()}
         return Reply(answer["statusCode"], many | answer.get("headers", {}), answer.get("body") or "")
 
@@ -156,7 +158,8 @@ class Deployment:
         from functions.authorizer.app import lambda_handler
 
         arn = f"arn:aws:execute-api:us-east-1:123456789012:api/v1/{event['httpMethod']}{event['path']}"
-        answer = lambda_handler({"headers": headers, "methodArn": arn}, Context())  # type: ignore[arg-type]
+        with acting_as("authorizer"):
+            answer = lambda_handler({"headers": headers, "methodArn": arn}, Context())  # type: ignore[arg-type]
         allowed = answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
         context: dict[str, str] = answer["context"]
         return context if allowed else None
@@ -192,7 +195,8 @@ class Deployment:
         new = [record for record in new if record["dynamodb"]["Keys"]["pk"]["S"].startswith(kept)]
         if new:
             handler = importlib.import_module("functions.crm_changes.app").lambda_handler
-            assert handler({"Records": new}, Context()) == {"batchItemFailures": []}
+            with acting_as("crm_changes"):
+                assert handler({"Records": new}, Context()) == {"batchItemFailures": []}
         return len(new)
 
     def settle(self) -> None:
@@ -220,7 +224,8 @@ class Deployment:
         ]
         handler = importlib.import_module(f"functions.{step}.app").lambda_handler
         try:
-            answer = handler({"Records": records}, Context())
+            with acting_as(step):
+                answer = handler({"Records": records}, Context())
         except BaseException:  # a killed worker: SQS shows its messages again when their visibility ends
             for message in batch:
                 aws.sqs().change_message_visibility(
@@ -258,7 +263,8 @@ class Deployment:
         """Let the sweeper look once."""
         from functions.sweeper.app import lambda_handler
 
-        lambda_handler({}, Context())  # type: ignore[arg-type]
+        with acting_as("sweeper"):
+            lambda_handler({}, Context())  # type: ignore[arg-type]
 
     def roll_up(self) -> None:
         """Let the metrics be rolled up once."""
@@ -349,7 +355,7 @@ def forget_everything() -> None:
 @contextmanager
 def deployed() -> Iterator[Deployment]:
     """A fresh account with the bundle in it."""
-    with mocked_aws(), pytest.MonkeyPatch.context() as patch:
+    with mocked_aws(), enforced(), pytest.MonkeyPatch.context() as patch:
         forget_everything()
         patch.setattr(config, "STALENESS", 0.0)
         patch.setenv("CRM_CONNECTOR", "builtin")

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+from botocore.exceptions import ReadTimeoutError
+
 from switchboard.aws import dynamodb, s3
 
 
@@ -56,6 +58,26 @@ def killed_behind_write(number: int) -> Iterator[list[str]]:
     finally:
         for client in clients:
             client.meta.events.unregister("after-call", count)
+
+
+@contextmanager
+def answer_lost(operation: str, *, call: int = 0) -> Iterator[None]:
+    """One call of `operation`, counted from 0, takes effect, and its answer does not come."""
+    seen = 0
+
+    def lose(**_: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == call + 1:
+            raise ReadTimeoutError(endpoint_url="dynamodb")
+
+    event = f"after-call.dynamodb.{operation}"
+    events = dynamodb().meta.events
+    events.register(event, lose)
+    try:
+        yield
+    finally:
+        events.unregister(event, lose)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Proofs: what the whole is held against, beyond the tests of its parts."""
