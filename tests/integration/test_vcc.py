@@ -83,7 +83,7 @@ def test_a_delete_leaves_a_tombstone_that_a_late_pull_does_not_undo(
     assert {entry["status"] for entry in ledger(deployment)} <= {"synced", "unchanged"}
 
 
-@pytest.mark.parametrize("token", ["wrong", "vcc-hook-token", "ü"])
+@pytest.mark.parametrize("token", ["wrong", "vcc-hook-token", "ü", "<x>", "a{b"])
 def test_a_wrong_token_is_404(deployment: Deployment, vendor: Sandbox, token: str) -> None:
     assert hook(deployment, "case/create", token=token, Account="1", Case="2").status == 404
 

@@ -240,10 +240,12 @@ class Api:
         return self._respond(Answer(known.status, body, headers, PROBLEM))
 
     def _no_route(self, _: NotFoundError) -> Response[str]:
-        authorize_any(caller_of(self._event))
-        known = self._methods_of(self._event["path"])
-        # A path of a route with its own method is an id with characters that no id has.
-        allowed = not known or self._event["httpMethod"] in known
+        path, method = self._event["path"], self._event["httpMethod"]
+        if not any(route.scope is None and matches(route.path, path) for route in self.routes):
+            authorize_any(caller_of(self._event))
+        known = self._methods_of(path)
+        # A path of a route with its own method is an id, or a hook's token, with characters that none has.
+        allowed = not known or method in known
         return self._problem(SwitchboardError("not-found" if allowed else "method-not-allowed"))
 
     def _broken(self, error: Exception) -> Response[str]:
