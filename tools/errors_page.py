@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from switchboard import error_words
 from switchboard.errors import ErrorCode, SwitchboardError, registry
 from switchboard.work import parked_status
+from tools import error_words
 from tools.paths import ROOT
 
 PAGE = ROOT / "docs" / "errors.md"

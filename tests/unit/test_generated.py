@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from switchboard import error_words
 from switchboard.errors import ErrorCode, registry
-from tools import errors_page, openapi, package
+from tools import error_words, errors_page, openapi, package
 from tools.paths import ROOT
 
 
@@ -20,7 +19,7 @@ def test_the_page_of_error_codes_is_current() -> None:
 
 @pytest.mark.parametrize("row", registry(), ids=lambda row: row.code)
 def test_each_error_code_has_its_anchor_and_its_words(row: ErrorCode) -> None:
-    assert row.code in error_words.MEANS, "add what it means to error_words.py, then run `make docs`"
+    assert row.code in error_words.MEANS, "add what it means to tools/error_words.py, then run `make docs`"
     [section] = [
         part for part in errors_page.render().split("\n## ")[1:] if part.partition("\n")[0] == row.code
     ]

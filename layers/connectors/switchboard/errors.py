@@ -7,7 +7,7 @@
 
 A code belongs to a class (whose fault it is), says whether a repeat may help, which HTTP status a
 synchronous caller gets, and what the operator does about it. `docs/errors.md` is made from this table
-and the sentences of `error_words.py`.
+and the sentences of `tools/error_words.py`.
 """
 
 from dataclasses import dataclass

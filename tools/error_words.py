@@ -1,6 +1,6 @@
 """The error codes in words, for the page docs/errors.md: what each means, whose fault it is, what to do.
 
-Beside `errors.py` and not in it, because every function imports that one and none needs these sentences.
+Here and not in `errors.py`, because every function imports that one and none needs these sentences.
 What to do is the registry's action, then the steps of the code's kind: whoever adds a code adds what it
 means here, and the rest follows.
 """
