@@ -1,4 +1,4 @@
-"""Queue of erasures, slice by slice; and each night, the payloads whose time is over."""
+"""Queue of erasures, slice by slice; and each hour, the payloads whose time is over."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any

@@ -71,3 +71,8 @@ def test_the_readme_names_every_secret_and_every_area_of_the_settings() -> None:
         assert f"`{name}`" in text or f"`{name}" in text, name
     for area in areas():
         assert f"`{area}" in text, area
+
+
+def test_the_design_names_every_step() -> None:
+    steps = {page.parent.name for page in (ROOT / "functions").glob("*/app.py")}
+    assert steps == {step for step in steps if f"`{step}`" in (ROOT / "docs" / "design.md").read_text()}
