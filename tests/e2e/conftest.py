@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sandbox import vendors
 from tests.support import canaries
 from tools import stack as local_stack
 from tools.paths import LOGS
@@ -66,6 +67,9 @@ def anonymous(stack: Stack) -> Iterator[httpx.Client]:
 def sandbox(stack: Stack) -> Iterator[httpx.Client]:
     """The sandbox: its control plane at ``/_control``, and the vendors."""
     with httpx.Client(base_url=stack.sandbox_url, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+        for vendor in vendors.load():
+            # A run that was stopped half-way may have left one that misbehaves.
+            client.delete(f"/_control/{vendor.name}/faults").raise_for_status()
         yield client
 
 
