@@ -199,8 +199,8 @@ UNITS = (
     Unit("a survey invitation", 9, _nothing, _invitation, steps=1),
     Unit("a change of a balance, with its key", 6, _a_subscription, _balance, steps=1),
 )
-"""The limits of a post, of a member (4) and of a delivery (3, and the fan-out's query) are the project's goals,
-the others are held where they are. A new member costs one more: the CRM is asked which customer he is, as it is
+"""The limits of a post, a member (4) and a delivery (3, and the fan-out's query) are the project's goals, the
+others are held where they are. A new member costs one more: the CRM is asked which customer he is, as it is
 for each update of one who is none."""
 
 
