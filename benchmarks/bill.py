@@ -7,6 +7,7 @@ and its partner before, as a warm one has. Writes of DynamoDB are counted with t
 index entries; the last column adds API Gateway and Lambda.
 """
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -49,6 +50,7 @@ of `Open`, where the entry of the old state goes and that of the new one comes."
 _TRANSACTED = 2
 """Times as much as a plain write."""
 
+_versions = itertools.count(1)
 _VENDORS = ("crowdtwist", "sem", "ocsio", "questionpro")
 
 
@@ -121,6 +123,22 @@ def _member(deployment: Deployment, key: str, _: Any) -> None:
     _accepted(deployment.call("PUT", f"/members/{factories.key('m')}", factories.member(), key=key))
 
 
+def _a_member(deployment: Deployment, _: Sandbox, key: str) -> str:
+    """One who is in step already, and is a customer of the CRM."""
+    number = factories.key("m")
+    _accepted(deployment.call("POST", "/crm/customers", factories.customer(email=f"{number}@example.com")))
+    _update(deployment, key, number)
+    deployment.run_queues()
+    return number
+
+
+def _update(deployment: Deployment, key: str, number: str) -> None:
+    changed = factories.member(
+        email=f"{number}@example.com", lastName=factories.key("Miller"), version=next(_versions)
+    )
+    _accepted(deployment.call("PUT", f"/members/{number}", changed, key=key))
+
+
 def _lead(deployment: Deployment, key: str, _: Any) -> None:
     _accepted(deployment.call("POST", "/leads", factories.lead(), key=key))
 
@@ -175,13 +193,15 @@ UNITS = (
     Unit("a social post, to its case", 6, _nothing, _post),
     Unit("an agent's reply, to the network and the case", 8, _a_post, _reply),
     Unit("a lead, while its caller waits", 7, _nothing, _lead, steps=1),
-    Unit("a member's update, to CrowdTwist and the CRM", 5, _nothing, _member),
+    Unit("a new member, to CrowdTwist and the CRM", 5, _nothing, _member),
+    Unit("a member's update, to CrowdTwist and the CRM", 4, _a_member, _update),
     Unit("a CRM event, delivered to one trigger", 4, _a_trigger, _event, steps=3),
     Unit("a survey invitation", 11, _nothing, _invitation, steps=1),
     Unit("a change of a balance, with its key", 6, _a_subscription, _balance, steps=1),
 )
-"""The limits of a post and of a delivery (3, and the fan-out's query) are the project's goals; the others are
-held where they are. A member's goal is 4: the built-in CRM reads the member before it writes it."""
+"""The limits of a post, a member (4) and a delivery (3, and the fan-out's query) are the project's goals, the
+others are held where they are. A new member costs one more: the CRM is asked which customer he is, as it is
+for each update of one who is none."""
 
 
 def write_units(operation: str, arguments: Mapping[str, Any]) -> int:

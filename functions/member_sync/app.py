@@ -39,7 +39,11 @@ def do(entry: Entry, result: Item) -> Outcome:
     member = Member.model_validate(entry.payload, strict=False)
     if entry.taken_over:
         result["unresolved"] = True
+        result.pop("told", None)  # nor is it known what the dead worker has told the CRM
     finding = logic.found_before(entry, result)
+    if finding is None and work.is_given_up(entry):
+        finding = logic.GIVEN_UP
+        _note(result, "OIC Failure", finding.detail)
     if finding is None:
         try:
             finding = _bring_into_step(entry, member, result)

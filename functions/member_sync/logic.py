@@ -30,6 +30,12 @@ class Finding:
         return {"for": occasion, "status": self.status, "code": self.code, "detail": self.detail}
 
 
+GIVEN_UP = Finding(
+    "integration_failure", "worker-lost", "Our workers died again and again while they worked on this member."
+)
+"""What it comes to when workers die of it."""
+
+
 def occasion(entry: Entry) -> str:
     """What the work is done for: the moment of its acceptance, or of the last resubmission."""
     return next((move["at"] for move in reversed(entry.history) if move["status"] == "pending"), "")

@@ -24,7 +24,7 @@ from typing import Any
 from functions.retention import by_hand, dumps, records, scan
 from functions.retention.person import Person, payload_of
 from functions.retention.state import Eraser
-from switchboard import audit, clock, work
+from switchboard import audit, clock, members, partners, work
 from switchboard.aws import dynamodb
 from switchboard.dynamo import Item, item_to_wire
 from switchboard.errors import SwitchboardError
@@ -128,6 +128,12 @@ class Erasure:
             for item in page.items:
                 records.learn_member(self.person, item)
             self._pause(page.next_key)
+        # Before their entries are looked for: what was accepted until now is among these.
+        self._bar_members()
+
+    def _bar_members(self) -> None:
+        for number in self.person.members:
+            work.ledger().bar(partner_id=partners.ADMIN, flow=members.FLOW, entity=number)
 
     def _state(self) -> None:
         while True:
@@ -148,6 +154,7 @@ class Erasure:
             self.result["pass"] = {"number": begun["number"] + 1, "known": self.person.size, "held": 0}
             self._checkpoint(position=None)
         self._set_up_tombstones()
+        self._bar_members()
 
     def _record(self) -> None:
         self.counts.update(records.erase(self.person))

@@ -17,7 +17,7 @@ _OWN_CORRELATION = re.compile(r"(?:cor|evt)_\w{26}")
 _SKELETON = (
     *("pk", "sk", "ledgerId", "flow", "partnerId", "status", "version", "attempts", "unrecorded"),
     *("createdAt", "acceptedAt", "updatedAt", "code", "customerId", "recentKey", "everyoneKey", "recentAt"),
-    *("payloadHash", "erasedAt"),
+    *("payloadHash", "erasedAt", "barredAt"),
 )
 _RESULTS = (
     *("customerId", "customerCreated", "caseId", "caseCreated", "leadId", "matchedOn", "candidates"),

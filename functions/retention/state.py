@@ -60,6 +60,8 @@ class Eraser:
         """A ledger entry with all that stands beside it; one that a worker holds is only counted."""
         if item["flow"] == erasures.FLOW or ("erasedAt" in item and "payload" not in item):
             return
+        if "acceptedAt" not in item:  # empty: it only bars a member who was erased
+            return
         payload = payload_of(item)
         if not self.person.has_entry(item, payload):
             return

@@ -80,7 +80,11 @@ def _issue(call: Call, entry: Entry, ask: issue.AskVendor | None = None) -> Invi
     def do(claimed: Entry, result: dict[str, Any]) -> work.Outcome:
         return issue.do(claimed, result, ask=ask)
 
-    done = work.perform_now(entry, do, lease=_lease(call), repeated=False)
+    def is_made(_: SwitchboardError) -> bool:
+        # Who repeats the call is answered with it, so what broke behind it is the queue's to complete.
+        return invitations().get(entry.ledger_id) is not None
+
+    done = work.perform_now(entry, do, lease=_lease(call), repeated=is_made)
     kept = invitations().get(entry.ledger_id)
     if kept is None and done.payload_hash is not None:
         raise SwitchboardError("erased")

@@ -5,9 +5,7 @@ from typing import Literal
 
 from switchboard import clock
 from switchboard.ledger import Entry
-
-MAX_LOST_WORKERS = 5
-"""Claims that never came back, after which the work is taken for what kills the worker."""
+from switchboard.work import MAX_LOST_WORKERS, WRITTEN_BACK
 
 _FIRST_LOOK = timedelta(minutes=5)
 _LONGEST_LOOK = timedelta(hours=1)
@@ -16,11 +14,15 @@ type Verdict = Literal["repeated", "found lost", "taken over", "parked"]
 
 
 def verdict(entry: Entry) -> Verdict:
-    """Due work is repeated, lost work found, a dead worker's work taken over, a killer parked."""
+    """Due work is repeated, lost work found, a dead worker's work taken over, a killer parked.
+
+    A flow with a write-back gets one claim more, for the write-back alone (`work.is_given_up`).
+    """
     if entry.status == "pending":
         return "found lost"
     if entry.status == "in_progress":
-        return "parked" if entry.lost_workers >= MAX_LOST_WORKERS else "taken over"
+        most = MAX_LOST_WORKERS + (entry.flow in WRITTEN_BACK)
+        return "parked" if entry.lost_workers >= most else "taken over"
     return "repeated"
 
 

@@ -345,6 +345,26 @@ def test_a_family_that_shares_a_number_is_told_apart(world: World) -> None:
     assert kept.payload["email"] == "other@example.com"
 
 
+def test_a_member_whom_only_the_crm_knew_is_not_brought_back_either(world: World) -> None:
+    made = world.ok("POST", "/crm/customers", factories.customer(email=EMAIL))
+    world.customer_id = made["accountId"]
+    enrolled = factories.member(email=EMAIL, version=None)
+    assert world.deployment.call("PUT", "/crm/members/m-7", enrolled).status == 201
+    world.erase()
+    run(world)
+    assert world.erasure()["status"] == "done"
+    counts = world.erasure()["counts"]
+    assert counts["members"] == 1
+    assert world.deployment.call("GET", "/members/m-7").status == 404
+    late = world.deployment.call("PUT", "/members/m-7", factories.member(version=9, email=EMAIL))
+    assert (late.status, late.json["code"]) == (409, "erased")
+    assert world.deployment.call("POST", "/members/m-7/sync").status == 409
+    assert canary.found(world.deployment) == set()
+    world.erase()  # again: what bars the member stands, and is nobody's work
+    run(world)
+    assert world.deployment.call("PUT", "/members/m-7", factories.member()).json["code"] == "erased"
+
+
 def test_a_person_who_comes_back_is_erased_again(world: World) -> None:
     made = world.ok("POST", "/crm/customers", factories.customer())
     world.customer_id = made["accountId"]

@@ -6,7 +6,7 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,8 @@ from sandbox.vendors.crowdtwist import CrowdTwist
 from switchboard import aws, breaker, config, connectors, work
 from switchboard.connectors import crm
 from switchboard.connectors import crowdtwist as connector
+from switchboard.connectors.builtin_crm import BuiltinCrm
+from switchboard.errors import VendorError
 from switchboard.members import FLOW, Member, member_ledger_id
 from switchboard.settings.members import MemberSettings
 from tests.support import factories
@@ -327,3 +329,80 @@ def test_another_process_learns_of_the_outage(deployment: Deployment, crowdtwist
     put(deployment, "late")
     deployment.run_queues()
     assert crowdtwist.calls() == []
+
+
+def test_what_kills_every_worker_is_told_on_the_member(deployment: Deployment, crowdtwist: Sandbox) -> None:
+    put(deployment, "1", version=1)
+    deployment.run_queues()
+    put(deployment, "1", version=2, lastName="Later")
+    deaths = die_until_given_up(deployment, lambda: killed_at_call(0, after=False))
+    assert deaths == work.MAX_LOST_WORKERS
+    found = state(deployment, "1")
+    assert (found["status"], found["code"], found["ctSyncStatus"]) == (
+        *("integration_failure", "worker-lost"),
+        "OIC Failure",
+    )
+    in_crm = crm().get_member("1")
+    assert in_crm is not None
+    assert (in_crm["ctSyncStatus"], in_crm["ctSyncError"]) == ("OIC Failure", found["ctSyncError"])
+    assert "died" in found["ctSyncError"]
+    assert deployment.call("POST", "/members/1/sync").status == 202
+    deployment.run_queues()
+    check_in_step(deployment, crowdtwist, "1", "Later")
+
+
+def test_where_telling_the_crm_kills_the_worker_too_the_sweeper_gives_up(
+    deployment: Deployment, crowdtwist: Sandbox
+) -> None:
+    put(deployment, "1", version=1)
+
+    def dying(*_: object, **__: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BuiltinCrm, "write_member_sync", dying)
+        assert die_until_given_up(deployment, nullcontext) == work.MAX_LOST_WORKERS + 1
+    found = state(deployment, "1")
+    assert (found["status"], found["code"], found["ctSyncStatus"]) == (
+        *("integration_failure", "worker-lost"),
+        "OIC Failure",
+    )
+    assert crm().get_member("1") is None
+
+
+def test_a_write_back_that_waits_for_the_crm_is_all_that_is_left_to_do(
+    deployment: Deployment, crowdtwist: Sandbox
+) -> None:
+    put(deployment, "1", version=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BuiltinCrm, "write_member_sync", away)
+        die_until_given_up(deployment, lambda: killed_at_call(0, after=False))
+    assert state(deployment, "1")["status"] == "retrying"
+    crowdtwist.forget_calls()
+    deployment.pass_time(timedelta(minutes=10))
+    deployment.sweep()
+    deployment.run_queues()
+    assert (state(deployment, "1")["code"], crowdtwist.calls()) == ("worker-lost", [])
+    in_crm = crm().get_member("1")
+    assert in_crm is not None
+    assert in_crm["ctSyncStatus"] == "OIC Failure"
+
+
+def away(*_: object, **__: object) -> None:
+    raise VendorError("remote-unavailable", "The CRM is away.")
+
+
+def die_until_given_up(deployment: Deployment, fault: Callable[[], AbstractContextManager[None]]) -> int:
+    """Let every worker meet the fault, and the sweeper look, until there is no more work; counts the dead."""
+    deaths = 0
+    for _ in range(work.MAX_LOST_WORKERS + 2):
+        try:
+            with fault():
+                deployment.run_queues()
+        except Killed:
+            deaths += 1
+        if state(deployment, "1")["status"] != "in_progress":
+            break
+        deployment.pass_time(timedelta(seconds=61))
+        deployment.sweep()
+    return deaths

@@ -181,6 +181,29 @@ class TestKilledWorker:
         assert 5 <= deaths < 16
         assert len(listed(deployment, limit="100")) == 17
 
+    def test_an_invitation_that_is_made_is_completed_when_an_answer_got_lost(
+        self, deployment: Deployment, vendor: Sandbox
+    ) -> None:
+        """DynamoDB has taken the invitation, and the caller, who is told of a failure, never asks again."""
+        settings(deployment, delivery="crm")
+        customer = builtin().records.create_customer(factories.customer())["accountId"]
+        for put in range(2):  # of the invitation, and of when the person was asked
+            body = factories.invitation(customerId=customer)
+            with faults.answer_lost("PutItem", call=put):
+                assert deployment.call("POST", INVITATIONS, body).status == 500
+            [invitation_id] = listed(deployment, limit="1")
+            entry = deployment.call("GET", f"/ledger/{invitation_id}").json
+            assert (entry["status"], entry["code"]) == ("retrying", "internal")
+            deployment.pass_time(timedelta(minutes=2))
+            deployment.sweep()
+            deployment.run_queues()
+            assert deployment.call("GET", f"/ledger/{invitation_id}").json["status"] == "synced"
+            again = deployment.call("POST", INVITATIONS, body)
+            assert (again.status, again.json["invitationId"]) == (200, invitation_id)
+            noted = builtin().records.get(RecordRef(customer))["surveyInvitations"][SURVEY]
+            assert noted["url"] == again.json["surveyUrl"]
+        assert len(vendor.calls()) == 2
+
     def test_while_it_takes_a_response(self, deployment: Deployment, vendor: Sandbox) -> None:
         customer = builtin().records.create_customer(factories.customer())
         deployment.call("GET", INVITATIONS)

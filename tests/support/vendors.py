@@ -16,6 +16,9 @@ from sandbox.application import create_application
 from sandbox.vendor import Vendor
 from switchboard import aws
 
+_BUSY_SECONDS = 60.0
+"""What a test waits for a stand-in of its own, when the machine is busy; httpx would wait for 5 seconds."""
+
 
 @dataclass(frozen=True)
 class Sandbox:
@@ -69,7 +72,7 @@ def serving(vendor: Vendor) -> Iterator[Sandbox]:
     thread.start()
     origin = f"http://127.0.0.1:{port}"
     try:
-        with httpx.Client(base_url=origin, trust_env=False) as client:
+        with httpx.Client(base_url=origin, trust_env=False, timeout=_BUSY_SECONDS) as client:
             yield Sandbox(vendor, origin, client)
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(5)

@@ -79,7 +79,7 @@ def moves(record: Mapping[str, Any]) -> Iterator[Move]:
     def move(what: str, error_class: str | None = None) -> Move:
         return Move(what, flow, new["partnerId"], at[:13], error_class)
 
-    if is_new:
+    if is_new and status != "discarded":  # an empty entry that bars an erased member is no work
         yield move("accepted")
     if status == before and not is_new:
         return

@@ -1,13 +1,13 @@
 """Accepting a member, whichever door it came by: `PUT /members/{n}`, or a CRM event about it.
 
-Accepting is one conditional write: it takes a newer version only, so an older one changes nothing.
+Accepting is one conditional write: it takes a newer version only, so an older one changes nothing, and
+nothing of a member whose person was erased.
 """
 
 from switchboard import partners, queues, work
 from switchboard.errors import SwitchboardError
 from switchboard.ledger import Accepted
 from switchboard.members import FLOW, Member
-from switchboard.tombstones import Tombstones
 from switchboard.versions import Version
 
 
@@ -34,9 +34,6 @@ def accept(
         SwitchboardError: `not-found`; `erased` for a member whose person was erased.
     """
 
-    if Tombstones(work.ledger().table).erased_at("member", number) is not None:
-        raise SwitchboardError("erased")
-
     def enter(owner: str, heir_of: str | None = None) -> Accepted:
         return work.ledger().accept(
             partner_id=owner,
@@ -51,6 +48,8 @@ def accept(
         )
 
     accepted = enter(partner_id)
+    if accepted.entry.erased_at is not None:
+        raise SwitchboardError("erased")
     owner = accepted.entry.partner_id
     if not accepted.is_new and owner != partner_id:
         if for_owner:

@@ -205,7 +205,7 @@ def view_of(number: str, entry: Entry | None, held: Mapping[str, Any] | None) ->
     Raises:
         SwitchboardError: `not-found` when there is neither.
     """
-    if held is None and (entry is None or entry.payload_hash is not None):
+    if held is None and (entry is None or not entry.payload):
         raise SwitchboardError("not-found", "There is no such member.")
     known = {name: value for name, value in (held or {}).items() if value is not None}
     if entry is not None and "lastName" not in known:

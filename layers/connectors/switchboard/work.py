@@ -35,6 +35,12 @@ MAX_ATTEMPTS = 300
 MAX_BREAKDOWNS = 8
 """Attempts after which work that breaks our own code is parked."""
 
+MAX_LOST_WORKERS = 5
+"""Claims in a row that never came back, after which the work is taken for what kills its worker."""
+
+WRITTEN_BACK = frozenset({"member"})
+"""Flows whose record in the CRM says how the work stands: their step writes there too that it is given up."""
+
 RELEASED_AT_ONCE = 100
 """Held work that the worker whose probe was answered sends by itself; the sweeper sends the rest."""
 
@@ -289,6 +295,11 @@ def parked_status(error: SwitchboardError) -> Status:
             return "integration_failure"
         case _:
             return "remote_failure"
+
+
+def is_given_up(entry: Entry) -> bool:
+    """Whether so many workers died of this claimed entry that all that is left to do is to write it back."""
+    return entry.flow in WRITTEN_BACK and entry.lost_workers > MAX_LOST_WORKERS
 
 
 def retry_delay(attempts: int, error: SwitchboardError) -> timedelta:

@@ -147,9 +147,12 @@ class World:
             tuple(move["status"] for move in moves if not move.get("superseded")),
             f"{item.get('code')}: {item.get('detail')}",
             # Work without a queue ends with its call; the caller was told, and decides.
-            item["flow"] == "survey_invitation"
+            (item["flow"] == "survey_invitation" and not self._is_invited(item["ledgerId"]))
             or json.loads(item.get("payload") or "{}").get("later") is False,
         )
+
+    def _is_invited(self, invitation_id: str) -> bool:
+        return any(item["pk"] == f"INVITATION#{invitation_id}" for item in self.state_items())
 
     # calls ------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class Entry:
         due_at: when the sweeper looks after it, RFC 3339; None when it is done.
         taken_over: the worker that held it before died without recording, so what it sent is not known.
         payload_hash: SHA-256 of the payload that is no longer kept; None while it is.
+        erased_at: since when its person is erased, RFC 3339; a shared entry takes no version from then on.
         history: the moves that are still in the entry, oldest first.
     """
 
@@ -75,6 +76,7 @@ class Entry:
     taken_over: bool = False
     original: dict[str, Any] | None = None
     payload_hash: str | None = None
+    erased_at: str | None = None
     history: list[Item] = field(default_factory=list)
 
     @property
@@ -145,5 +147,6 @@ def from_item(item: Item) -> Entry:
         taken_over=bool(item.get("deadLease")),
         original=json.loads(item["originalPayload"]) if item.get("originalPayload") else None,
         payload_hash=item.get("payloadHash"),
+        erased_at=item.get("erasedAt") or item.get("barredAt"),
         history=item.get("history", []),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from switchboard import clock
+from switchboard import clock, ids
 from switchboard.dynamo import ConditionFailed, Item, TransactionCancelled, Write, transact
 from switchboard.ledger.decisions import Decisions
 from switchboard.ledger.entries import (
@@ -67,7 +67,8 @@ class Ledger(Decisions):
         whether it was), for a caller that does it at once.
 
         `shared`: the entity is one for all partners. It belongs to the first who brings it; another's call
-        finds the owner's entry, not new. With `heir_of`, the partner takes the entry over from that one.
+        finds the owner's entry, not new. With `heir_of`, the partner takes the entry over from that one. One
+        whose person was erased (`erased_at`, see `bar`) takes nothing any more.
         Work that was done, or failed for good, before it is entered comes with its final `status`.
         """
         ledger_id = entry_id("" if shared else partner_id, flow, entity)
@@ -120,6 +121,9 @@ class Ledger(Decisions):
             newer += " AND #partnerId = :heirOf"
         elif shared:
             newer += " AND #partnerId = :partnerId"
+        if shared:
+            update.names |= {"#erasedAt": "erasedAt", "#barredAt": "barredAt"}
+            newer += " AND attribute_not_exists(#erasedAt) AND attribute_not_exists(#barredAt)"
         condition = f"attribute_not_exists(pk) OR ({newer})"
         if lease is not None:
             condition = "attribute_not_exists(pk)"
@@ -138,6 +142,22 @@ class Ledger(Decisions):
                 raise
             return Accepted(from_item(found.item), is_new=False)
         return Accepted(self._archived(item), is_new=True)
+
+    def bar(self, *, partner_id: str, flow: str, entity: str) -> None:
+        """Let a shared entity take no version any more, because its person is erased.
+
+        Where nobody has brought it yet, an empty entry stands from now on.
+        """
+        ledger_id, stamp = entry_id("", flow, entity), clock.timestamp()
+        nothing = {"version": 0, "revision": 0, "attempts": 0, "status": "discarded", "result": {}}
+        names = {"ledgerId": ledger_id, "flow": flow, "entity": entity, "group": "erased"}
+        known = {"partnerId": partner_id, "correlationId": ids.fresh("cor"), "createdAt": stamp}
+        update = Update()
+        for name, value in (nothing | names | known | {"updatedAt": stamp, "barredAt": stamp}).items():
+            update.set_once(name, value)
+        self.table.update(
+            pk_of(ledger_id), "ENTRY", update.expression, names=update.names, values=update.values
+        )
 
     # claim and record ---------------------------------------------------------------------------------
 

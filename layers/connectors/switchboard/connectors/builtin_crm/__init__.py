@@ -271,7 +271,7 @@ class BuiltinCrm:
     def write_member_sync(
         self, member_number: str, sync: MemberSync, *, profile: Mapping[str, Any] | None
     ) -> None:
-        """Two requests, one when there is nothing to change; a member that is not there is made."""
+        """One request, two where the data here is newer; a member that is not there is made."""
         self.members.write_sync(member_number, sync, profile)
 
     def write_member_push(self, member_number: str, push: MemberPush) -> None:

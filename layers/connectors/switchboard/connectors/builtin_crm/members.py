@@ -18,6 +18,7 @@ from switchboard import clock
 from switchboard.crm import MemberPush, MemberSync
 from switchboard.dynamo import ConditionFailed, Item, Table
 from switchboard.errors import VendorError
+from switchboard.ledger.keys import Update
 from switchboard.versions import order_after
 
 SYNC_FIELDS = frozenset(
@@ -28,7 +29,14 @@ SYNC_FIELDS = frozenset(
 )
 """What the synchronization writes: by itself not worth a CRM event of the member."""
 
+DATA_FIELDS = (
+    *("firstName", "lastName", "email", "phone", "postalCode", "dateOfBirth"),
+    *("city", "state", "country", "emailOptIn", "attributes"),
+)
+"""The member's own data: what a newer version replaces as a whole."""
+
 _ATTEMPTS = 10
+_NEXT = "if_not_exists({name}, :zero) + {value}"
 _KEPT = SYNC_FIELDS | {"pk", "sk", "object", "memberNumber", "createdAt", "partnerId"}
 
 
@@ -92,7 +100,7 @@ class Members:
     def write_sync(self, number: str, sync: MemberSync, profile: Mapping[str, Any] | None) -> None:
         """Write how the member stands, and the data of that version; an older version changes nothing.
 
-        Data that was changed here after that version stays.
+        Data that was changed here after that version stays. One request; a second where that is so.
         """
 
         def change(item: Item) -> Item:
@@ -109,7 +117,41 @@ class Members:
             synced = {} if _data(changed) == _data(item) else {"syncedRev": item["rev"] + 1}
             return changed | status | synced
 
-        self._rewrite(number, change)
+        try:
+            self._write_newest(number, sync, profile)
+        except ConditionFailed as found:
+            self._rewrite(number, change, found=found.item)
+
+    def _write_newest(self, number: str, sync: MemberSync, profile: Mapping[str, Any] | None) -> None:
+        """The same without reading; raises ConditionFailed where something newer, or the same, stands."""
+        moment = clock.rfc3339(self.now())
+        update = Update(
+            ctSyncStatus=sync.status, ctSyncError=sync.error, ctSyncVersion=sync.version, updatedAt=moment
+        )
+        update.set_once("object", "member").set_once("memberNumber", number).set_once("createdAt", moment)
+        if sync.crowdtwist_id is None:
+            update.set_once("crowdTwistId", None)
+        else:
+            update.set("crowdTwistId", sync.crowdtwist_id)
+        update.set("rev", 1, _NEXT).values[":zero"] = 0
+        condition = (
+            "(attribute_not_exists(#ctSyncVersion) OR #ctSyncVersion < :ctSyncVersion OR"
+            " (#ctSyncVersion = :ctSyncVersion AND"
+            " (#ctSyncStatus <> :ctSyncStatus OR #ctSyncError <> :ctSyncError)))"
+        )
+        if profile is not None:
+            update.set_all(**_without_floats(profile)).set("version", sync.version)
+            update.set("syncedRev", 1, _NEXT.replace("{name}", "#rev"))
+            update.remove(*(name for name in DATA_FIELDS if name not in profile))
+            condition += " AND (attribute_not_exists(#version) OR #version <= :version)"
+        self.table.update(
+            _pk(number),
+            "MEMBER",
+            update.expression,
+            condition=condition,
+            names=update.names,
+            values=update.values,
+        )
 
     def write_push(self, number: str, push: MemberPush) -> None:
         """Write what CrowdTwist says of the member."""
@@ -125,13 +167,15 @@ class Members:
 
         self._rewrite(number, change)
 
-    def _rewrite(self, number: str, change: Callable[[Item], Item]) -> tuple[Item, Item]:
+    def _rewrite(
+        self, number: str, change: Callable[[Item], Item], *, found: Item | None = None
+    ) -> tuple[Item, Item]:
         """Read, `change`, write unless someone else has written; then again with what he wrote.
 
-        Returns the record before and after.
+        `found` saves the read. Returns the record before and after.
         """
         pk = _pk(number)
-        item = self.table.get(pk, "MEMBER")
+        item = found or self.table.get(pk, "MEMBER")
         for _ in range(_ATTEMPTS):
             moment = clock.rfc3339(self.now())
             new: Item = {
@@ -152,8 +196,8 @@ class Members:
                     condition="attribute_not_exists(pk) OR rev = :rev",
                     values={":rev": before["rev"]},
                 )
-            except ConditionFailed as found:
-                item = found.item
+            except ConditionFailed as refused:
+                item = refused.item
             else:
                 return before, changed
         raise VendorError("conflict", "Others keep changing this member.")
