@@ -52,11 +52,12 @@ def work_on(message: Message, trigger: Trigger | None) -> None:
     """Make the one attempt that a message asks for, unless it is finished, too early or out of turn."""
     event = CrmEvent.model_validate_json(message.event) if message.event else None
     assert message.delivery_id is not None  # noqa: S101 - the caller looked
-    turn: Turn | None = Turn()
+    turn = Turn()
     if trigger is not None and may_be_called(trigger, message.forced):
-        turn = wait_for(trigger, message)
-        if turn is None:
+        given = wait_for(trigger, message)
+        if given is None:
             return
+        turn = given
     claimed = deliveries().claim(message.delivery_id, lease=LEASE, trigger=trigger, event=event)
     if claimed is not None:
         finish(claimed, trigger, forced=message.forced)

@@ -55,11 +55,12 @@ def _finish(head: str, message: Message, trigger: Trigger | None) -> bool:
             messages.send([message])
             return False
     forced = message.forced or delivery.forced
-    turn: Turn | None = Turn()
+    turn = Turn()
     if trigger is not None and may_be_called(trigger, forced):
-        turn = wait_for(trigger, message, delivery.next_attempt_at)
-        if turn is None:
+        given = wait_for(trigger, message, delivery.next_attempt_at)
+        if given is None:
             return False
+        turn = given
     claimed = deliveries().claim(head, lease=LEASE)
     finished = claimed is not None and finish(claimed, trigger, forced=forced)
     store.leave_turn(message.trigger_id, turn)
