@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
-from functions.trigger_delivery import delivery, lanes, recovery
+from functions.trigger_delivery import delivery, lanes, logic, recovery
 from switchboard import aws, egress_client, observability, work
 from switchboard.triggers import messages, store
 from switchboard.triggers.messages import Message
@@ -21,6 +21,9 @@ from switchboard.triggers.messages import Message
 _AT_ONCE = 10
 _RESERVE = timedelta(seconds=20)
 """Time that one more call and its record may take."""
+
+_LOOK_SECONDS = 0.5
+"""How often one looks for calls that take long."""
 
 
 @cache
@@ -76,7 +79,10 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
         return None
 
     made = [threads().submit(one, record) for record in event["Records"]]
-    wait(made)
+    late = wait(made, timeout=logic.LONG_CALL.total_seconds()).not_done
+    while late:
+        delivery.note_long_calls()
+        late = wait(late, timeout=_LOOK_SECONDS).not_done
     delivery.count_calls()
     failed = [message_id for done in made if (message_id := done.result()) is not None]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

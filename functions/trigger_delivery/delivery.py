@@ -1,10 +1,16 @@
 """A delivery from its message to its record: when to call, and what follows from the answer."""
 
+import os
+import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.trigger_delivery import attempt as calls
 from functions.trigger_delivery import health, logic
@@ -14,7 +20,7 @@ from switchboard.ledger import FAILED, entry_id
 from switchboard.triggers import messages, store
 from switchboard.triggers.deliveries import Attempt, Deliveries, Delivery
 from switchboard.triggers.messages import Message
-from switchboard.triggers.store import Trigger
+from switchboard.triggers.store import Trigger, Turn
 
 FLOW = "trigger_delivery"
 LEASE = timedelta(seconds=calls.CALL_SECONDS * 3)
@@ -46,17 +52,16 @@ def work_on(message: Message, trigger: Trigger | None) -> None:
     """Make the one attempt that a message asks for, unless it is finished, too early or out of turn."""
     event = CrmEvent.model_validate_json(message.event) if message.event else None
     assert message.delivery_id is not None  # noqa: S101 - the caller looked
+    turn = Turn()
     if trigger is not None and may_be_called(trigger, message.forced):
-        wait = wait_for(trigger, message, lambda changed: messages.send([changed[0]], delay=changed[1]))
-        if wait:
+        given = wait_for(trigger, message)
+        if given is None:
             return
+        turn = given
     claimed = deliveries().claim(message.delivery_id, lease=LEASE, trigger=trigger, event=event)
-    if claimed is None:
-        return
-    if trigger is None or not may_be_called(trigger, message.forced or claimed.forced):
-        deliveries().record(claimed, "skipped", None)
-        return
-    settle(trigger, claimed, calls.call(trigger, claimed))
+    if claimed is not None:
+        finish(claimed, trigger, forced=message.forced)
+    store.leave_turn(message.trigger_id, turn)
 
 
 def may_be_called(trigger: Trigger, forced: bool) -> bool:
@@ -64,31 +69,86 @@ def may_be_called(trigger: Trigger, forced: bool) -> bool:
     return trigger.status == "active" or forced
 
 
-def wait_for(trigger: Trigger, message: Message, put_back: Callable[[tuple[Message, int]], None]) -> bool:
-    """Wait a moment where that is enough; else put the message back. Returns whether it was put back."""
-    from dataclasses import replace
+def wait_for(trigger: Trigger, message: Message, not_before: str | None = None) -> Turn | None:
+    """Wait a moment where that is enough, else put the message back; None when it was put back.
 
+    Who dies or breaks with a turn in hand keeps it from the others until it ends by itself.
+    """
     now = clock.now()
-    due = max((clock.parse(at) for at in (message.due, trigger.health.slow_until) if at), default=now)
+    bounds = (message.due, not_before, trigger.health.slow_until)
+    due = max((clock.parse(at) for at in bounds if at), default=now)
     if trigger.max_per_second is not None and not message.paced and due <= now + _SLEPT:
         due = max(due, deliveries().next_slot(trigger.trigger_id, trigger.max_per_second))
         message = replace(message, paced=True)
     if due > now + _SLEPT:
-        put_back((replace(message, due=clock.exact(due)), int((due - now).total_seconds())))
-        return True
+        messages.send([replace(message, due=clock.exact(due))], delay=int((due - now).total_seconds()))
+        return None
     if due > now:
         time.sleep((due - now).total_seconds())
-    if trigger.health.suspect and not store.take_only_call(trigger.trigger_id, until=clock.now() + LEASE / 2):
-        # Longer each time, so that a long backlog of a dead URL costs little.
-        seconds = min(5 << min(message.waits, 7), messages.LONGEST_DELAY)
-        put_back((replace(message, due=None, waits=message.waits + 1), seconds))
-        return True
-    return False
+    if not (trigger.health.suspect or trigger.health.is_slow):
+        return Turn()
+    at_once = 1 if trigger.health.suspect else int(os.environ["SLOW_URL_CALLS"])
+    turn = store.take_turn(trigger, at_once=at_once, until=clock.now() + LEASE / 2)
+    if turn is None:
+        again = replace(message, due=None, waits=message.waits + 1)
+        messages.send([again], delay=logic.turn_wait(message.waits))
+    return turn
+
+
+def finish(claimed: Delivery, trigger: Trigger | None, *, forced: bool) -> bool:
+    """Call the URL for a claimed delivery, if it may be called; returns whether the delivery is finished."""
+    if trigger is None or not may_be_called(trigger, forced or claimed.forced):
+        return deliveries().record(claimed, "skipped", None)
+    with _noted(trigger):
+        made = calls.call(trigger, claimed)
+    return settle(trigger, claimed, made)
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call that is being made; `began` is of the monotonic clock, in seconds."""
+
+    trigger: Trigger
+    began: float
+    is_long: bool = False
+
+
+_under_way: dict[int, _Call] = {}
+"""The calls that this process is making now, by their thread."""
+
+
+@contextmanager
+def _noted(trigger: Trigger) -> Iterator[None]:
+    thread = threading.get_ident()
+    _under_way[thread] = _Call(trigger, time.monotonic())
+    try:
+        yield
+    finally:
+        del _under_way[thread]
+
+
+def note_long_calls() -> None:
+    """Hold a URL back while its long call still goes on: other workers would begin more of them meanwhile."""
+    since = time.monotonic() - logic.LONG_CALL.total_seconds()
+    for call in list(_under_way.values()):
+        if call.is_long or call.began > since:
+            continue
+        call.is_long = True
+        try:
+            health.note_duration(call.trigger, logic.LONG_CALL)
+        except (BotoCoreError, ClientError):
+            observability.logger.warning("a slow URL could not be noted", exc_info=True)
 
 
 def settle(trigger: Trigger, claimed: Delivery, made: Attempt) -> bool:
     """Record an attempt and arrange what follows from it; returns whether the delivery is finished."""
     _outcomes.append(made.error_class or "delivered")
+    finished = _record(trigger, claimed, made)
+    health.note_duration(trigger, timedelta(milliseconds=made.duration_ms))
+    return finished
+
+
+def _record(trigger: Trigger, claimed: Delivery, made: Attempt) -> bool:
     match logic.verdict(made):
         case "delivered":
             if claimed.rounds:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import timedelta
 
 from functions.trigger_delivery import logic
 from switchboard import aws, clock, observability
@@ -10,6 +11,20 @@ from switchboard.triggers.deliveries import Attempt
 from switchboard.triggers.store import Trigger
 
 SOURCE = "switchboard.triggers"
+
+
+def note_duration(trigger: Trigger, took: timedelta) -> None:
+    """Hold a slow URL back, and let go of it when it is quick again. Of all others nothing is written."""
+    before = trigger.health.quick_calls
+    after = logic.quick_calls(trigger.health, took)
+    if after == before:
+        return
+    store.note_slow(trigger.trigger_id, quick_calls=after)
+    if before is None or after is None:
+        kind = "trigger.quick" if after is None else "trigger.slow"
+        observability.logger.info(
+            kind, extra={"triggerId": trigger.trigger_id, "partnerId": trigger.partner_id}
+        )
 
 
 def note_failure(trigger: Trigger, made: Attempt) -> None:

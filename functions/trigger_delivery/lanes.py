@@ -5,15 +5,15 @@ that one is finished, so a failing delivery holds back those behind it, of this 
 """
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
-from functions.trigger_delivery import attempt as calls
-from functions.trigger_delivery.delivery import LEASE, deliveries, may_be_called, settle, wait_for
+from functions.trigger_delivery.delivery import LEASE, deliveries, finish, may_be_called, wait_for
 from switchboard import clock, work
-from switchboard.triggers import messages
+from switchboard.triggers import messages, store
 from switchboard.triggers.deliveries import UNFINISHED
 from switchboard.triggers.messages import Message
-from switchboard.triggers.store import Trigger
+from switchboard.triggers.store import Trigger, Turn
 
 SETTLED = timedelta(seconds=2)
 """So old is an event before it is delivered: bus and queue may hand an earlier one over later."""
@@ -36,6 +36,9 @@ def work_on(message: Message, trigger: Trigger | None, lease: timedelta, has_tim
             if not _finish(head, message, trigger):
                 return
             deliveries().leave_place(head, message.trigger_id, lane)
+            # The next one has a pace of its own, and how the URL is doing by now counts for it.
+            message = replace(message, due=None, paced=False, waits=0)
+            trigger = store.get(message.trigger_id)
     finally:
         deliveries().leave_lane(message.trigger_id, lane, token)
 
@@ -52,16 +55,13 @@ def _finish(head: str, message: Message, trigger: Trigger | None) -> bool:
             messages.send([message])
             return False
     forced = message.forced or delivery.forced
-    due = Message(delivery.trigger_id, lane=message.lane, due=delivery.next_attempt_at, forced=message.forced)
-    if (
-        trigger is not None
-        and may_be_called(trigger, forced)
-        and wait_for(trigger, due, lambda changed: messages.send([changed[0]], delay=changed[1]))
-    ):
-        return False
+    turn = Turn()
+    if trigger is not None and may_be_called(trigger, forced):
+        given = wait_for(trigger, message, delivery.next_attempt_at)
+        if given is None:
+            return False
+        turn = given
     claimed = deliveries().claim(head, lease=LEASE)
-    if claimed is None:
-        return False
-    if trigger is None or not may_be_called(trigger, forced):
-        return deliveries().record(claimed, "skipped", None)
-    return settle(trigger, claimed, calls.call(trigger, claimed))
+    finished = claimed is not None and finish(claimed, trigger, forced=forced)
+    store.leave_turn(message.trigger_id, turn)
+    return finished

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from switchboard import clock
 from switchboard.crm_events import ID_FIELDS, CrmEvent
 from switchboard.triggers.deliveries import Attempt
+from switchboard.triggers.messages import LONGEST_DELAY
 from switchboard.triggers.store import DISABLED_AFTER, Health
 
 LADDER: tuple[timedelta, ...] = (
@@ -33,6 +34,15 @@ WARNINGS = (90, 70, 50)
 
 SLOW = timedelta(seconds=4)
 """How long a URL that answered 429, 502 or 504 is left alone when it does not say; the shortest wait."""
+
+LONG_CALL = timedelta(seconds=2)
+"""Who takes so long to answer, or longer, is slow: a worker serves hundreds of others meanwhile."""
+
+QUICK_ENOUGH = 5
+"""So many quick answers in a row, and a URL is slow no more."""
+
+_TURN_SECONDS, _TURN_GROWTH = 5, 1.4
+"""The first wait for a turn, and how the next ones grow: each is less than half of all before it."""
 
 _SLOWING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 _QUIET = timedelta(hours=36)
@@ -98,6 +108,25 @@ def slow_for(attempt: Attempt) -> timedelta | None:
     if attempt.retry_after is not None:
         return timedelta(seconds=attempt.retry_after)
     return SLOW if attempt.status_code in _SLOWING else None
+
+
+def turn_wait(waits: int) -> int:
+    """Seconds until one who had to wait for its turn so often tries again.
+
+    Longer each time, so that a long backlog costs little; and spread, since of those who come back at one
+    moment all but a few have come for nothing.
+    """
+    steady = min(_TURN_SECONDS * _TURN_GROWTH ** min(waits, 20), LONGEST_DELAY)
+    return round(steady * random.uniform(0.5, 1))  # noqa: S311 - no secret
+
+
+def quick_calls(health: Health, took: timedelta) -> int | None:
+    """What `Health.quick_calls` is after a call that took so long."""
+    if took >= LONG_CALL:
+        return 0
+    if health.quick_calls is None or health.quick_calls + 1 >= QUICK_ENOUGH:
+        return None
+    return health.quick_calls + 1
 
 
 def failing_since(health: Health, now: datetime) -> str:

@@ -155,8 +155,8 @@ def test_one_of_a_thousand_hangs_and_the_others_do_not_notice(
         _delete_triggers(stack, triggers)
     times = sorted(datetime.fromisoformat(call["at"]) for call in told.values())
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    # Nobody waited for the one that hangs: its time-out is ten seconds.
-    assert max(gaps) < timedelta(seconds=9)
+    # Nobody waited for the one that hangs: its time-out is ten seconds, and the gaps were 0.3 to 0.7 s.
+    assert max(gaps) < timedelta(seconds=5)
 
 
 def _write_triggers(stack: Stack, ids: list[str], url: str) -> None:

@@ -46,6 +46,12 @@ def tell(deployment: Deployment, **fields: str) -> str:
     return event_id
 
 
+def stored(trigger: Any) -> store.Trigger:
+    found = store.get(trigger["triggerId"])
+    assert found is not None
+    return found
+
+
 def log(deployment: Deployment, trigger: Any, **query: str) -> list[Any]:
     reply = deployment.call("GET", f"/triggers/{trigger['triggerId']}/deliveries", query=query)
     assert reply.status == 200, reply.text
@@ -520,12 +526,12 @@ def _later(deployment: Deployment) -> None:
 
 
 def _visible_again(deployment: Deployment, variable: str) -> None:
-    """End the time for which a dead worker's messages are hidden."""
+    """End the time for which messages are delayed, or a dead worker's are hidden."""
     for backend in sqs_backends["123456789012"].values():
         for queue in backend.queues.values():
             if queue.name in deployment.queue_urls[variable]:
                 for message in queue._messages:
-                    message.visible_at = 0
+                    message.visible_at = message.delayed_until = 0
 
 
 class TestIsolation:
@@ -552,18 +558,18 @@ class TestIsolation:
 
     def test_a_suspect_url_is_called_one_at_a_time(self, deployment: Deployment, sandbox: Sandbox) -> None:
         trigger = make(deployment, sandbox)
-        store.note_failure(
-            store.get(trigger["triggerId"]),  # type: ignore[arg-type]
-            failing_since=clock.timestamp(),
-            slow_until=None,
-            suspect=True,
-        )
-        assert store.take_only_call(trigger["triggerId"], until=clock.now() + timedelta(minutes=1))
+        store.note_failure(stored(trigger), failing_since=clock.timestamp(), slow_until=None, suspect=True)
+        turn = store.take_turn(stored(trigger), at_once=1, until=clock.now() + timedelta(minutes=1))
+        assert turn is not None
         tell(deployment)
         deployment.settle()
         assert targets(sandbox) == []
         assert log(deployment, trigger) == []
-        store.note_success(trigger["triggerId"])
+        store.leave_turn(trigger["triggerId"], turn)
+        _visible_again(deployment, "TRIGGER_DELIVERY_QUEUE_URL")
+        deployment.settle()
+        assert len(targets(sandbox)) == 1
+        assert stored(trigger).health.is_good
 
     def test_a_rate_is_kept(self, deployment: Deployment, sandbox: Sandbox) -> None:
         make(deployment, sandbox, maxPerSecond=4)
@@ -599,7 +605,124 @@ class TestIsolation:
         assert deployment.call("GET", path, key=mine).status == 200
 
 
+class TestSlowUrls:
+    """An answer of 0.3 s and more is a long one here; nobody waits long for a turn."""
+
+    @pytest.fixture(autouse=True)
+    def _soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(logic, "LONG_CALL", timedelta(seconds=0.3))
+        monkeypatch.setattr("functions.trigger_delivery.app._LOOK_SECONDS", 0.05)
+        monkeypatch.setattr(attempt, "CALL_SECONDS", 5.0)
+        monkeypatch.setattr(messages, "LONGEST_DELAY", 0)
+
+    @pytest.fixture
+    def at_once(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """How many calls of a URL with `slow` in it were under way when each of them began."""
+        seen: list[int] = []
+        under_way: set[object] = set()
+        call = attempt.call
+
+        def watched(trigger: store.Trigger, delivery: deliveries.Delivery) -> deliveries.Attempt:
+            if "slow" not in trigger.url:
+                return call(trigger, delivery)
+            under_way.add(delivery.delivery_id)
+            seen.append(len(under_way))
+            try:
+                return call(trigger, delivery)
+            finally:
+                under_way.remove(delivery.delivery_id)
+
+        monkeypatch.setattr(attempt, "call", watched)
+        return seen
+
+    def test_it_is_called_two_at_a_time_beside_quick_ones_and_recovers(
+        self, deployment: Deployment, sandbox: Sandbox, at_once: list[int]
+    ) -> None:
+        slow = make(deployment, sandbox, "slow")
+        quick = make(deployment, sandbox, "quick")
+        sandbox.fault("sink", kind="slow", seconds=0.5, path="slow", count=3)
+        tell(deployment, caseId="first")
+        deployment.settle()
+        assert stored(slow).health.quick_calls == 0
+        assert not stored(quick).health.is_slow
+        for number in range(12):  # ten of them quick: of two at a time it may be that one counts
+            tell(deployment, caseId=str(number))
+        deployment.settle()
+        assert max(at_once) == 2
+        assert len(log(deployment, slow)) == len(log(deployment, quick)) == 13
+        assert {one["status"] for one in log(deployment, slow)} == {"delivered"}
+        assert not stored(slow).health.is_slow
+        at_once.clear()
+        for number in range(10):
+            tell(deployment, caseId=f"again{number}")
+        _fan_out(deployment)
+        sandbox.fault("sink", kind="slow", seconds=0.2, path="slow")
+        deployment.settle()
+        assert max(at_once) > 2
+
+    def test_it_is_noted_before_its_call_is_over(
+        self, deployment: Deployment, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So a worker that takes a batch meanwhile leaves it alone."""
+        trigger = make(deployment, sandbox)
+        sandbox.fault("sink", kind="slow", seconds=1)
+        noted: list[str] = []
+        note = store.note_slow
+
+        def watched(trigger_id: str, *, quick_calls: int | None) -> None:
+            noted.append(clock.timestamp())
+            note(trigger_id, quick_calls=quick_calls)
+
+        monkeypatch.setattr(store, "note_slow", watched)
+        tell(deployment)
+        deployment.settle()
+        [made] = log(deployment, trigger)[0]["attempts"]
+        assert clock.parse(noted[0]) < clock.parse(made["at"]) + timedelta(seconds=0.8)
+
+    def test_an_ordered_one_keeps_its_order(
+        self, deployment: Deployment, sandbox: Sandbox, at_once: list[int]
+    ) -> None:
+        trigger = make(deployment, sandbox, "slow", ordered=True)
+        store.note_slow(trigger["triggerId"], quick_calls=0)
+        sandbox.fault("sink", kind="slow", seconds=0.35, count=4)
+        for number in range(2):
+            for customer in "abcd":
+                tell(deployment, accountId=customer, caseId=f"{customer}{number}")
+        deployment.settle()
+        called = [target.rpartition("=")[2] for target in targets(sandbox)]
+        assert len(called) == 8
+        assert all(called.index(f"{customer}0") < called.index(f"{customer}1") for customer in "abcd")
+        assert max(at_once) == 2
+
+    def test_killed_workers_give_their_turns_back(self, deployment: Deployment, sandbox: Sandbox) -> None:
+        """Taking the turn, claim, call, record, what was noted, leaving: killed before and after each."""
+        trigger = make(deployment, sandbox)
+        for request in range(6):
+            for after in (False, True):
+                store.note_slow(trigger["triggerId"], quick_calls=1)
+                tell(deployment, caseId=f"{request}{after}")
+                _fan_out(deployment)
+                with pytest.raises(Killed), killed_at(request, after=after):
+                    deployment.run_queues()
+                deployment.pass_time(timedelta(minutes=1))
+                _later(deployment)
+                deployment.settle()
+        found = log(deployment, trigger)
+        assert len(found) == 12
+        assert {one["status"] for one in found} == {"delivered"}
+
+
 class TestOrdered:
+    def test_a_pace_holds_up_each_call_once(self, deployment: Deployment, sandbox: Sandbox) -> None:
+        make(deployment, sandbox, ordered=True, maxPerSecond=0.1)
+        for customer in "abc":
+            tell(deployment, accountId=customer)
+        for called in (1, 2, 3):
+            deployment.settle()
+            assert len(targets(sandbox)) == called
+            deployment.pass_time(timedelta(seconds=10))
+            _visible_again(deployment, "TRIGGER_DELIVERY_QUEUE_URL")
+
     def test_a_failing_call_holds_back_its_customer_alone(
         self, deployment: Deployment, sandbox: Sandbox
     ) -> None:

@@ -370,6 +370,7 @@ def deployed() -> Iterator[Deployment]:
             patch.setenv(variable, urls[variable])
         patch.setenv("CRM_EVENT_BUS", _make_bus(urls))
         patch.setenv("LOCAL_STACK", "true")
+        patch.setenv("SLOW_URL_CALLS", "2")
         aws.s3().create_bucket(
             Bucket="dumps", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
         )

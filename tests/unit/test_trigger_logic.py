@@ -137,3 +137,19 @@ def test_what_a_change_of_the_table_means(new: Any, old: Any, wanted: str | None
         again = event_of(new, old)
         assert again == found
         assert found.origin == "builtin"
+
+
+def test_a_url_is_slow_until_five_answers_in_a_row_are_quick() -> None:
+    health, seen = Health(), []
+    for seconds in (0.1, 2, 0.1, 0.1, 9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1):
+        health = Health(quick_calls=logic.quick_calls(health, timedelta(seconds=seconds)))
+        seen.append(health.quick_calls)
+    assert seen == [None, 0, 1, 2, 0, 1, 2, 3, 4, None, None]
+
+
+def test_who_waits_for_a_turn_comes_back_spread_and_later_each_time() -> None:
+    for waits in (0, 5, 16, 10_000):
+        steady = min(5 * 1.4 ** min(waits, 20), 900)
+        found = {logic.turn_wait(waits) for _ in range(200)}
+        assert all(steady / 2 - 1 <= wait <= steady + 1 for wait in found)
+        assert len(found) > 2

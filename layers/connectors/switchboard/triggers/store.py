@@ -21,6 +21,9 @@ type State = Literal["active", "disabled"]
 DISABLED_AFTER = timedelta(days=5)
 """So long a URL may do nothing but fail before it is called no more."""
 
+PLACES = 10
+"""So many calls at most go out at a time to a URL that is held back; the template's parameter ends there."""
+
 PARTITION = "TRIGGERS"
 ANY = "*"
 
@@ -42,19 +45,36 @@ class Health:
         last_failure_at: the latest failure that was noted.
         slow_until: no call before then (429, 502, 504 and Retry-After).
         suspect: it has hung: one call at a time until one succeeds.
+        quick_calls: of a slow one, its quick answers in a row; None: it is not slow.
         warned: the highest warning that was given, in per cent of the time to disabling.
+        busy_until: of one that is held back, until when each of its places is taken at most.
     """
 
     failing_since: str | None = None
     last_failure_at: str | None = None
     slow_until: str | None = None
     suspect: bool = False
+    quick_calls: int | None = None
     warned: int = 0
+    busy_until: tuple[str, ...] = ("",) * PLACES
 
     @property
     def is_good(self) -> bool:
         """Whether there is nothing to forget after a success."""
         return self.failing_since is None and self.slow_until is None and not self.suspect
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether its calls take long, so that only a few may be under way."""
+        return self.quick_calls is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to call a URL now: one of the few places of a URL that is held back, None of any other."""
+
+    place: int | None = None
+    until: str = ""
 
 
 def disables_at(failing_since: str) -> str:
@@ -94,6 +114,9 @@ class Trigger:
         now = clock.timestamp()
         held = [] if self.secret is None else [self.secret]
         return held + [old.secret for old in self.old_secrets if old.until > now]
+
+
+_BUSY = tuple(f"busyUntil{place}" for place in range(PLACES))
 
 
 def _to_item(trigger: Trigger) -> Item:
@@ -147,7 +170,9 @@ def _from_item(item: Item) -> Trigger:
             item.get("lastFailureAt"),
             item.get("slowUntil"),
             item.get("suspect", False),
+            item.get("quickCalls"),
             item.get("warned", 0),
+            tuple(item.get(name, "") for name in _BUSY),
         ),
     )
 
@@ -212,12 +237,13 @@ def rotate(trigger: Trigger, *, overlap: timedelta) -> str:
     return secret
 
 
-_HEALTH = ("failingSince", "lastFailureAt", "slowUntil", "suspect", "warned", "busyUntil")
+_FAILURES = ("failingSince", "lastFailureAt", "slowUntil", "suspect", "warned")
 
 
 def enable(trigger_id: str) -> None:
     """Make a trigger active, and forget how its URL was doing; raises ConditionFailed when it is gone."""
-    _update(trigger_id, {"status": "active", "updatedAt": clock.timestamp()}, ("disabledReason", *_HEALTH))
+    facts = {"status": "active", "updatedAt": clock.timestamp()}
+    _update(trigger_id, facts, ("disabledReason", "quickCalls", *_FAILURES))
 
 
 def disable(trigger_id: str, reason: str) -> bool:
@@ -236,7 +262,7 @@ def disable(trigger_id: str, reason: str) -> bool:
 
 def note_success(trigger_id: str) -> None:
     """Forget the failures."""
-    _try_update(trigger_id, {}, _HEALTH)
+    _try_update(trigger_id, {}, _FAILURES)
 
 
 def note_failure(trigger: Trigger, *, failing_since: str, slow_until: datetime | None, suspect: bool) -> None:
@@ -246,7 +272,15 @@ def note_failure(trigger: Trigger, *, failing_since: str, slow_until: datetime |
         facts["slowUntil"] = clock.rfc3339(slow_until)
     if suspect:
         facts["suspect"] = True
-    _try_update(trigger.trigger_id, facts, ("busyUntil",))
+    _try_update(trigger.trigger_id, facts)
+
+
+def note_slow(trigger_id: str, *, quick_calls: int | None) -> None:
+    """Note that a URL is slow, and how many calls in a row were quick since; None: it is slow no more."""
+    if quick_calls is None:
+        _try_update(trigger_id, {}, ("quickCalls",))
+    else:
+        _try_update(trigger_id, {"quickCalls": quick_calls})
 
 
 def note_warning(trigger_id: str, per_cent: int) -> bool:
@@ -259,14 +293,32 @@ def note_warning(trigger_id: str, per_cent: int) -> bool:
     )
 
 
-def take_only_call(trigger_id: str, *, until: datetime) -> bool:
-    """Be the one who calls a suspect URL, at most until a time; False when somebody else is."""
-    return _try_update(
-        trigger_id,
-        {"busyUntil": clock.rfc3339(until)},
-        condition="attribute_not_exists(busyUntil) OR busyUntil < :now",
-        values={":now": clock.timestamp()},
-    )
+def take_turn(trigger: Trigger, *, at_once: int, until: datetime) -> Turn | None:
+    """Be one of the few who call a URL that is held back, at most until a time; None: no place is free.
+
+    Whether one is free was read with the trigger, so waiting costs no request.
+    """
+    now = clock.timestamp()
+    for place in range(at_once):
+        if trigger.health.busy_until[place] >= now:
+            continue
+        turn = Turn(place, clock.rfc3339(until))
+        if _try_update(
+            trigger.trigger_id,
+            {_BUSY[place]: turn.until},
+            condition=f"attribute_not_exists({_BUSY[place]}) OR {_BUSY[place]} < :now",
+            values={":now": now},
+        ):
+            return turn
+    return None
+
+
+def leave_turn(trigger_id: str, turn: Turn) -> None:
+    """Let the next one call; nothing to do for a URL that was not held back."""
+    if turn.place is None:
+        return
+    name = _BUSY[turn.place]
+    _try_update(trigger_id, {}, (name,), condition=f"#{name} = :until", values={":until": turn.until})
 
 
 def delete(trigger_id: str) -> None:
