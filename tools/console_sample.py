@@ -187,6 +187,7 @@ LEDGER: dict[str, Any] = {
 DRY_RUN: dict[str, Any] = {
     "items": [{"ledgerId": one["ledgerId"], "would": "update the member"} for one in LEDGER["items"]],
     "matched": 5,
+    "lookedUp": 5,
 }
 
 
@@ -244,7 +245,7 @@ TRIGGERS: list[dict[str, Any]] = [
         object="task",
         event="delete",
         status="disabled",
-        disabledReason="It failed for five days.",
+        disabledReason="failing",
     ),
 ]
 DELIVERIES: dict[str, Any] = {
@@ -291,44 +292,20 @@ CUSTOMER: dict[str, Any] = {
     "profiles": [{"community": "twitter", "authorId": "42", "authorName": "gracehopper", "handle": None}],
     "surveyInvitations": {},
 }
+
+
+def _moment(flow: str, status: str, number: int, came: str, **ids: str) -> dict[str, Any]:
+    ledger_id = f"led_01kasample000000000000000{number}"
+    return {"at": came, "updatedAt": came, "flow": flow, "status": status, "ledgerId": ledger_id} | ids
+
+
 TIMELINE: dict[str, Any] = {
     "items": [
-        {
-            "at": at(hours=2, minutes=9),
-            "flow": "member",
-            "status": "data_error",
-            "ledgerId": "led_01kasample0000000000000001",
-            "memberNumber": "M-100482",
-        },
-        {
-            "at": at(hours=5),
-            "flow": "survey_invitation",
-            "status": "synced",
-            "ledgerId": "led_01kasample0000000000000006",
-            "surveyId": "8093442",
-        },
-        {
-            "at": at(hours=26),
-            "flow": "social_post",
-            "status": "synced",
-            "ledgerId": "led_01kasample0000000000000007",
-            "postId": "pst_01ka77",
-            "caseId": "cas_01ka31",
-        },
-        {
-            "at": at(days=3),
-            "flow": "charging",
-            "status": "synced",
-            "ledgerId": "led_01kasample0000000000000008",
-            "operationId": "op_01ka55",
-        },
-        {
-            "at": at(days=212),
-            "flow": "lead",
-            "status": "synced",
-            "ledgerId": "led_01kasample0000000000000009",
-            "leadId": "lea_01ka02",
-        },
+        _moment("member", "data_error", 1, at(hours=2, minutes=9), memberNumber="M-100482"),
+        _moment("survey_invitation", "synced", 6, at(hours=5), surveyId="8093442"),
+        _moment("social_post", "synced", 7, at(hours=26), postId="pst_01ka77", caseId="cas_01ka31"),
+        _moment("charging", "synced", 8, at(days=3), operationId="op_01ka55"),
+        _moment("lead", "synced", 9, at(days=212), leadId="lea_01ka02"),
     ],
     "next": None,
 }
@@ -370,6 +347,7 @@ def _invitation(number: int, status: str, **held: Any) -> dict[str, Any]:
         "lastName": None,
         "customerId": f"acc_01ka{number}",
         "transactionId": None,
+        "delivery": "mail",
         "reminders": 0,
         "createdAt": at(days=number),
         "expiresAt": at(days=number - 30),
@@ -487,26 +465,21 @@ PARTNERS: dict[str, Any] = {
 AUDIT: dict[str, Any] = {
     "items": [
         {
-            "at": at(hours=3),
+            "auditId": f"aud_{number}",
+            "at": moment,
             "by": "admin",
-            "action": "settings.change",
-            "target": {"area": "social"},
+            "action": action,
+            "target": target,
             "outcome": "done",
-        },
-        {
-            "at": at(days=2),
-            "by": "admin",
-            "action": "key.create",
-            "target": {"partnerId": "prt_01ka1"},
-            "outcome": "done",
-        },
-        {
-            "at": at(days=9),
-            "by": "admin",
-            "action": "customer.erase",
-            "target": {"customerId": "acc_01k9zz"},
-            "outcome": "done",
-        },
+            "correlationId": f"cor_{number}",
+        }
+        for number, (moment, action, target) in enumerate(
+            (
+                (at(hours=3), "settings.change", {"area": "social"}),
+                (at(days=2), "key.create", {"partnerId": "prt_01ka1"}),
+                (at(days=9), "customer.erase", {"customerId": "acc_01k9zz"}),
+            )
+        )
     ],
     "next": None,
 }

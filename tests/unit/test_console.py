@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 
 from functions.console.app import assets, lambda_handler
-from functions.operations.ledger import LedgerEntry, LedgerEntryInFull
+from functions.operations.audit import AuditEntry
+from functions.operations.ledger import FailureGroup, LedgerEntry, LedgerEntryInFull
+from functions.operations.overview import Overview
 from functions.operations.partners import Partner
+from functions.operations.queues import QueueState
+from functions.operations.resubmissions import DryRun
+from functions.operations.timeline import TimelineItem
 from functions.survey_api.models import DumpState, InvitationShown
 from functions.trigger_config.models import DeliveryView, TriggerView
 from switchboard.models import ApiModel
@@ -151,11 +156,17 @@ def test_the_scopes_in_the_page_are_those_of_the_code() -> None:
 SHOWN: list[tuple[type[ApiModel], list[Any]]] = [
     (TriggerView, console_sample.TRIGGERS),
     (DeliveryView, console_sample.DELIVERIES["items"]),
+    (Overview, [console_sample.OVERVIEW]),
+    (QueueState, console_sample.QUEUES["items"]),
+    (FailureGroup, console_sample.SUMMARY["items"]),
+    (DryRun, [console_sample.DRY_RUN]),
     (LedgerEntry, console_sample.LEDGER["items"]),
     (LedgerEntryInFull, [console_sample.ENTRY]),
+    (TimelineItem, console_sample.TIMELINE["items"]),
     (InvitationShown, console_sample.INVITATIONS["items"]),
     (DumpState, console_sample.DUMPS["items"]),
     (Partner, console_sample.PARTNERS["items"]),
+    (AuditEntry, console_sample.AUDIT["items"]),
     (areas()["social"], [console_sample.SOCIAL]),
     (areas()["surveys"], [console_sample.SURVEYS]),
 ]

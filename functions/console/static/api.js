@@ -3,7 +3,8 @@
 const BASE = new URL("../", import.meta.url); // …/v1/
 const KEPT = "switchboard.key";
 
-// A POST whose answer was lost keeps its Idempotency-Key: pressing the button again does nothing twice.
+// A POST whose answer was lost, or is still being made, keeps its Idempotency-Key: pressing the button again does
+// nothing twice.
 const unanswered = new Map();
 
 class Problem extends Error {
@@ -15,9 +16,9 @@ class Problem extends Error {
     this.errors = body.errors || [];
     this.correlationId = body.correlationId || "";
   }
-  // What this deployment does not have, or this key may not see: no reason for alarm.
+  // What is not there, or this key may not see: no reason for alarm.
   get isAbsent() {
-    return [403, 404, 405].includes(this.status);
+    return [403, 404].includes(this.status);
   }
 }
 
@@ -47,12 +48,11 @@ export async function call(method, where, { query = {}, body } = {}) {
   } catch {
     throw new Problem(0, { title: "No connection", detail: "The API could not be reached. Try again." });
   }
-  unanswered.delete(same);
-  const content = await answer.text();
-  const read = parse(content);
+  const read = parse(await answer.text());
+  if (answer.status < 500 && read?.code !== "in-progress") unanswered.delete(same);
   if (answer.ok) return read;
-  if (answer.status === 401) document.dispatchEvent(new CustomEvent("refused"));
-  throw new Problem(answer.status, read && typeof read === "object" ? read : {});
+  if ([401, 403].includes(answer.status) && where !== "/me") document.dispatchEvent(new CustomEvent("refused"));
+  throw new Problem(answer.status, read || {});
 }
 
 function fresh() {
@@ -70,14 +70,14 @@ function parse(content) {
 export const get = (where, query) => call("GET", where, { query });
 export const post = (where, body) => call("POST", where, { body });
 
-// Every item of a short list: settings, partners, triggers. Stops at `most`.
-export async function all(where, query = {}, most = 500) {
+// Every item of a short list: partners, triggers. Stops at 500.
+export async function all(where) {
   const items = [];
   let cursor;
   do {
-    const page = await get(where, { limit: 100, ...query, cursor });
+    const page = await get(where, { limit: 100, cursor });
     items.push(...page.items);
     cursor = page.next;
-  } while (cursor && items.length < most);
+  } while (cursor && items.length < 500);
   return items;
 }

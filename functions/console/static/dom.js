@@ -1,8 +1,14 @@
 // What the views are made of. Text goes into the page as text only: nothing here, or anywhere, parses markup.
 
-export function h(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
+import { get } from "./api.js";
+
+// An element: h("p.faint", { id: "x" }, child, …), the attributes only where there are some.
+export function h(tag, ...children) {
+  const [kind, ...classes] = tag.split(".");
+  const element = document.createElement(kind);
+  if (classes.length) element.className = classes.join(" ");
+  const attributes = children[0]?.constructor === Object ? children.shift() : {};
+  for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (["value", "checked", "disabled", "hidden", "selected", "open"].includes(name)) element[name] = value;
@@ -25,7 +31,7 @@ export function svg(tag, attributes, ...children) {
 export const put = (parent, ...children) => (parent.replaceChildren(...flat(children)), parent);
 
 let numbered = 0;
-const freshId = (prefix = "id") => `${prefix}-${++numbered}`;
+const freshId = () => `id-${++numbered}`;
 
 // Words ---------------------------------------------------------------------------------------------------
 
@@ -34,13 +40,12 @@ const CONNECTORS = {
   crowdtwist: "CrowdTwist", questionpro: "QuestionPro", ocsio: "OCS.io", siebel: "Siebel", vcc: "8x8", sem: "SEM",
   meta: "Meta", builtin_crm: "Built-in CRM", builtin: "Built-in CRM",
 };
-const spaced = (name) => {
+export const words = (name) => {
   const text = String(name).replace(/[_.-]+/g, " ").replace(/([a-z])([A-Z])/g, (_, a, b) => `${a} ${b.toLowerCase()}`);
   return text.charAt(0).toUpperCase() + text.slice(1);
 };
-export const words = spaced;
-export const flowName = (flow) => FLOWS[flow] || `${spaced(flow).replace(/y$/, "ie").replace(/h$/, "he")}s`;
-export const connectorName = (name) => CONNECTORS[name] || spaced(name);
+export const flowName = (flow) => FLOWS[flow] || `${words(flow).replace(/y$/, "ie").replace(/h$/, "he")}s`;
+export const connectorName = (name) => CONNECTORS[name] || words(name);
 export const number = (value) => Number(value ?? 0).toLocaleString("en");
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 
@@ -51,7 +56,7 @@ const KINDS = {
 };
 const MARKS = { good: "✓", bad: "✕", wait: "◔", plain: "–" };
 
-export function badge(status, text = spaced(status), kind = undefined) {
+export function badge(status, text = words(status), kind = undefined) {
   const found = kind || Object.keys(KINDS).find((name) => KINDS[name].includes(status)) || "plain";
   return h("span", { class: `badge ${found}` }, h("span", { "aria-hidden": "true" }, MARKS[found]), text);
 }
@@ -65,18 +70,20 @@ export function age(iso) {
   return { text: `${count} ${unit}`, past: seconds >= 0 };
 }
 
-export function when(iso, { relative = true } = {}) {
-  if (!iso) return h("span", { class: "faint" }, "–");
+export function when(iso, relative = true) {
+  if (!iso) return faint("–");
   const full = new Date(iso).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
   const { text, past } = age(iso);
   return h("time", { datetime: iso, title: `${full} (your time)` },
     relative ? (past ? `${text} ago` : `in ${text}`) : full);
 }
 
-export const code = (text) => h("code", {}, text);
-export const customerLink = (id, text = id) => h("a", { href: `#/customer/${encodeURIComponent(id)}` }, text);
-export const faint = (text) => h("span", { class: "faint" }, text);
-export const scopes = (list) => h("span", { class: "chips" }, list.map((scope) => h("span", { class: "chip" }, scope)));
+export const code = (text) => text && h("code", text);
+export const strong = (text) => h("strong", text);
+export const customerLink = (id, text = id) => id && h("a", { href: `#/customer/${encodeURIComponent(id)}` }, text);
+export const faint = (text) => h("span.faint", text);
+export const unfold = (title, data) => h("details", h("summary", title), h("pre", { tabindex: "0" }, JSON.stringify(data, null, 2)));
+export const scopes = (list) => h("span.chips", list.map((scope) => h("span.chip", scope)));
 
 // Parts ---------------------------------------------------------------------------------------------------
 
@@ -92,52 +99,49 @@ export function say(text, kind = "good") {
 
 export function problem(error) {
   if (!error.status && error.status !== 0) console.error(error);
-  return h("div", { class: "notice bad", role: "alert" },
-    h("p", {}, h("strong", {}, error.title || "It did not work"), ": ", error.message),
+  return h("div.notice.bad", { role: "alert" },
+    h("p", strong(error.title || "It did not work"), ": ", error.message),
     (error.errors || []).length > 0 &&
-      h("ul", {}, error.errors.map((one) => h("li", {}, code(one.pointer), " ", one.detail))),
-    error.correlationId && h("p", { class: "faint" }, "Correlation id ", code(error.correlationId)));
+      h("ul", error.errors.map((one) => h("li", code(one.pointer), " ", one.detail))),
+    error.correlationId && h("p.faint", "Correlation id ", code(error.correlationId)));
 }
 
 export const notice = (kind, ...children) => h("div", { class: `notice ${kind}` }, ...children);
-export const empty = (title, ...more) => h("div", { class: "empty" }, h("p", {}, h("strong", {}, title)), more.length ? h("p", {}, ...more) : null);
+export const empty = (title, ...more) => h("div.empty", h("p", strong(title)), more.length ? h("p", ...more) : null);
 export const loading = (lines = 3) =>
-  h("div", { class: "loading", "aria-busy": "true" }, h("span", { class: "visually-hidden" }, "Loading"), Array.from({ length: lines }, () => h("div", {})));
+  h("div.loading", { "aria-busy": "true" }, h("span.visually-hidden", "Loading"), Array.from({ length: lines }, () => h("div")));
 
 // A part of a page that loads by itself; what a deployment lacks, or the key may not see, is one quiet line.
 export function part(load, { lines = 3, absent = "Not available here.", look = "" } = {}) {
   const box = h("div", { class: `part ${look}` }, loading(lines));
+  let turn = 0;
   box.reload = async (quiet = false) => {
+    const mine = ++turn;
     if (!quiet) put(box, loading(lines));
-    try {
-      put(box, await load(box));
-    } catch (error) {
-      put(box, error.isAbsent ? h("p", { class: "faint" }, absent) : problem(error));
-    }
-    return box;
+    const found = await load(box).catch((error) => (error.isAbsent ? h("p.faint", absent) : problem(error)));
+    if (mine === turn) put(box, found); // the latest wins, however slow an earlier one was
   };
   box.ready = box.reload(true);
   return box;
 }
 
 // A button that cannot be pressed twice while its work is going on.
-export function button(label, act, { kind = "", title, describedby, type = "button", name } = {}) {
-  const made = h("button", { type, class: kind, title, "aria-describedby": describedby, "aria-label": name }, label);
-  made.addEventListener("click", async (event) => {
-    if (made.getAttribute("aria-disabled") === "true" || type === "submit") return;
-    await busy(made, () => act(event));
-  });
+export function button(label, act, { kind = "", name } = {}) {
+  const made = h("button", { type: "button", class: kind, "aria-label": name }, label);
+  made.addEventListener("click", () => once(made, act, (error) => {
+    if (error.status === undefined) console.error(error);
+    say(error.message, "bad");
+  }));
   return made;
 }
 
-async function busy(made, act) {
+async function once(made, act, failed) {
+  if (made.hasAttribute("aria-disabled")) return;
   made.setAttribute("aria-disabled", "true");
   try {
-    return await act();
+    await act();
   } catch (error) {
-    if (error.status === undefined) console.error(error);
-    say(error.message, "bad");
-    return undefined;
+    failed(error);
   } finally {
     made.removeAttribute("aria-disabled");
   }
@@ -146,39 +150,43 @@ async function busy(made, act) {
 // Columns: [heading, cell of a row, "num" | "wide" | ""]. On a narrow screen each row is a card, so the roles are said.
 export function table(caption, columns, rows) {
   const cell = ([heading, make, look], row) =>
-    h("td", { role: "cell", "data-label": heading, class: look }, h("div", {}, make(row)));
+    h("td", { role: "cell", "data-label": heading, class: look }, h("div", make(row) || (heading && faint("–"))));
   return h("table", { role: "table" },
-    h("caption", { class: "visually-hidden" }, caption),
+    h("caption.visually-hidden", caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
-      columns.map(([heading, , look]) => h("th", { role: "columnheader", scope: "col", class: look }, heading || h("span", { class: "visually-hidden" }, "Actions"))))),
+      columns.map(([heading, , look]) => h("th", { role: "columnheader", scope: "col", class: look }, heading || h("span.visually-hidden", "Actions"))))),
     h("tbody", { role: "rowgroup" }, rows.map((row) => h("tr", { role: "row" }, columns.map((column) => cell(column, row))))));
 }
 
-// A list that grows by the page. `load(cursor)` gives {items, next}; `show(items)` an element of them all.
-export async function pages(load, show, none) {
+// A list that grows by the page; `show(items)` gives an element of them all. A page of nothing is passed over:
+// the API looks through so many entries for a filter, and hands over.
+export async function pages(where, show, none, query = {}, keep = () => true) {
   let items = [];
-  const box = h("div", {});
+  const box = h("div");
   const more = async (cursor) => {
-    const page = await load(cursor);
-    items = items.concat(page.items);
-    put(box, items.length ? show(items) : none,
-      page.next && h("p", {}, button("Show more", () => more(page.next))));
+    const known = items.length;
+    for (let asked = 0; items.length === known && (cursor || !asked) && asked < 9; asked += 1) {
+      const page = await get(where, { ...query, cursor });
+      items = items.concat(page.items.filter(keep));
+      cursor = page.next;
+    }
+    put(box, items.length ? show(items) : none, cursor && h("p", button("Show more", () => more(cursor))));
   };
-  await more(undefined);
+  await more();
   return box;
 }
 
 export const section = (title, ...children) =>
-  h("section", {}, h("h2", {}, title), ...children);
+  h("section", h("h2", title), ...children);
 
 export function facts(pairs) {
-  return h("dl", { class: "facts" }, pairs.filter(([, value]) => value !== undefined && value !== null && value !== "")
-    .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  return h("dl.facts", pairs.filter(([, value]) => value !== undefined && value !== null && value !== "")
+    .map(([name, value]) => h("div", h("dt", name), h("dd", value))));
 }
 
 function copyable(text, label = "Copy") {
   const box = h("input", { readonly: true, value: text, class: "mono", "aria-label": "Value to copy", onfocus: () => box.select() });
-  return h("div", { class: "copyable" }, box, button(label, async () => {
+  return h("div.copyable", box, button(label, async () => {
     box.select();
     await navigator.clipboard.writeText(text);
     say("Copied");
@@ -187,16 +195,11 @@ function copyable(text, label = "Copy") {
 
 // Fields --------------------------------------------------------------------------------------------------
 
-export function field(label, control, { hint, pointer } = {}) {
-  control.id ||= freshId("field");
-  const described = [];
-  const hintLine = hint && h("p", { class: "hint", id: `${control.id}-hint` }, hint);
-  if (hint) described.push(`${control.id}-hint`);
-  const fault = h("p", { class: "fault", id: `${control.id}-fault`, hidden: true });
-  described.push(`${control.id}-fault`);
-  control.setAttribute("aria-describedby", described.join(" "));
-  const box = h("div", { class: "field", "data-pointer": pointer || "" }, h("label", { for: control.id }, label), control, hintLine, fault);
-  return box;
+export function field(label, control, pointer = "", hint = "") {
+  const id = (control.id = freshId());
+  control.setAttribute("aria-describedby", `${id}-hint ${id}-fault`);
+  return h("div.field", { "data-pointer": pointer }, h("label", { for: id }, label), control,
+    h("p.hint", { id: `${id}-hint`, hidden: !hint }, hint), h("p.fault", { id: `${id}-fault`, hidden: true }));
 }
 
 export const input = (attributes) => h("input", { type: "text", autocomplete: "off", spellcheck: "false", ...attributes });
@@ -208,13 +211,13 @@ export const choice = (options, value, attributes = {}) =>
   }));
 export const tick = (label, checked = false, attributes = {}) => {
   const box = h("input", { type: "checkbox", checked, ...attributes });
-  return { box, element: h("label", { class: "tick" }, box, h("span", {}, label)) };
+  return { box, element: h("label.tick", box, h("span", label)) };
 };
 
 export function ticks(label, options, chosen, hint) {
   const boxes = options.map((option) => tick(option, chosen.includes(option)));
-  const element = h("fieldset", { class: "field" }, h("legend", {}, label), hint && h("p", { class: "hint" }, hint),
-    h("div", { class: "ticks" }, boxes.map((one) => one.element)), h("p", { class: "fault", hidden: true }));
+  const element = h("fieldset.field", h("legend", label), hint && h("p.hint", hint),
+    h("div.ticks", boxes.map((one) => one.element)), h("p.fault", { hidden: true }));
   return { element, chosen: () => options.filter((_, i) => boxes[i].box.checked) };
 }
 
@@ -236,7 +239,8 @@ function showFaults(form, error) {
     fault.hidden = false;
     place.querySelector("input, select, textarea")?.setAttribute("aria-invalid", "true");
   }
-  form.prepend(Object.assign(problem({ ...error, title: error.title, message: error.message, errors: rest, status: error.status, correlationId: "" }), { className: "notice bad faults" }));
+  const { title, message, status } = error;
+  form.prepend(Object.assign(problem({ title, message, status, errors: rest }), { className: "notice bad faults" }));
   (form.querySelector("[aria-invalid]") || form.querySelector("input, select, textarea"))?.focus();
 }
 
@@ -246,22 +250,19 @@ function clearFaults(form) {
   form.querySelectorAll("[aria-invalid]").forEach((one) => one.removeAttribute("aria-invalid"));
 }
 
-export function form(children, label, act, { kind = "primary", beside = [], attributes = {} } = {}) {
+export function form(children, label, act, { kind = "primary", beside = [], ...attributes } = {}) {
   const submit = h("button", { type: "submit", class: kind }, label);
-  const made = h("form", { novalidate: true, ...attributes }, children, h("div", { class: "actions" }, submit, beside));
-  made.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if (submit.getAttribute("aria-disabled") === "true") return;
-    submit.setAttribute("aria-disabled", "true");
+  const made = h("form", { novalidate: true, ...attributes }, children, h("div.actions", submit, beside));
+  const send = async () => {
     clearFaults(made);
-    try {
-      await act(made);
-    } catch (error) {
+    await act();
+  };
+  made.addEventListener("submit", (event) => {
+    event.preventDefault();
+    once(submit, send, (error) => {
       if (error.status === undefined && !error.isInput) console.error(error);
       showFaults(made, error);
-    } finally {
-      submit.removeAttribute("aria-disabled");
-    }
+    });
   });
   return made;
 }
@@ -283,28 +284,31 @@ export function readJson(text, pointer) {
 // Dialogs -------------------------------------------------------------------------------------------------
 
 export function dialog(title, children, { wide = false, onclose } = {}) {
-  const heading = h("h2", { id: freshId("dialog"), tabindex: "-1" }, title);
-  const body = h("div", { class: "dialog-body" }, children);
+  const heading = h("h2", { id: freshId(), tabindex: "-1" }, title);
+  const body = h("div.dialog-body", children);
   const box = h("dialog", { class: wide ? "wide" : "", "aria-labelledby": heading.id },
-    h("div", { class: "dialog-head" }, heading, button("✕", () => box.close(), { kind: "quiet icon", name: "Close" })), body);
+    h("div.dialog-head", heading, button("✕", () => box.close(), { kind: "quiet icon", name: "Close" })), body);
   box.addEventListener("close", () => {
     box.remove();
     onclose?.();
   });
-  box.body = body;
   document.body.append(box);
   box.showModal();
-  const first = body.querySelector("input:not([readonly]), textarea, select");
-  (first || heading).focus();
+  (body.querySelector("input:not([readonly]), textarea, select") || heading).focus();
   return box;
 }
 
-// Asks before something that cannot be undone, or reaches many. `typed` has to be typed in first.
-export function confirm(title, text, label, { danger = false, typed } = {}) {
+// What a button does once it was asked for again: something that cannot be undone, or reaches many. `typed` has
+// to be typed in first.
+export const sure = (title, text, label, act, options) => async () => {
+  if (await confirm(title, text, label, options)) await act();
+};
+
+function confirm(title, text, label, { danger = false, typed } = {}) {
   return new Promise((resolve) => {
     let answer = false;
     const proof = typed && input({});
-    const ask = form([h("p", {}, text), proof && field(`Type ${typed} to go on`, proof, { pointer: "/typed" })], label, () => {
+    const ask = form([h("p", text), proof && field(`Type ${typed} to go on`, proof, "/typed")], label, () => {
       if (typed && proof.value.trim() !== typed) throw wrong(`It has to be ${typed}.`, "/typed");
       answer = true;
       box.close();
@@ -317,8 +321,8 @@ export function confirm(title, text, label, { danger = false, typed } = {}) {
 export function secretOnce(title, text, secret) {
   dialog(title, [
     secret
-      ? [notice("wait", h("p", {}, h("strong", {}, "Shown this once."), " ", text)), copyable(secret)]
-      : notice("bad", h("p", {}, "It was made, but its answer was lost on the way, and it cannot be shown again. Make another.")),
+      ? [notice("wait", h("p", strong("Shown this once."), " ", text)), copyable(secret)]
+      : notice("bad", h("p", "It was made, but its answer was lost on the way, and it cannot be shown again. Make another.")),
   ]);
 }
 

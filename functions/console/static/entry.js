@@ -1,7 +1,7 @@
 // One piece of work: where it stands, every move of it, and putting it right. Opened from any view.
 
 import { get, path, post } from "./api.js";
-import { area, badge, button, code, customerLink, dialog, facts, field, flowName, follow, form, h, input, notice, part, put, readJson, say, when, words, wrong } from "./dom.js";
+import { area, badge, button, code, customerLink, dialog, facts, field, flowName, follow, form, h, input, notice, part, put, readJson, say, strong, unfold, when, words, wrong } from "./dom.js";
 
 export const FINISHED = ["synced", "unchanged", "filtered", "discarded", "data_error", "remote_failure", "integration_failure"];
 const REPEATABLE = ["data_error", "remote_failure", "integration_failure", "retrying", "unknown"];
@@ -29,13 +29,13 @@ export function openEntry(ledgerId, context, after) {
 }
 
 function inFull(entry, { may }, changed) {
-  const place = h("div", {});
+  const place = h("div");
   const repeatable = may("ledger:write") && REPEATABLE.includes(entry.status);
   return [
-    h("p", { class: "lead" }, badge(entry.status), " ", h("strong", {}, flowName(entry.flow)), " ", entry.code && code(entry.code)),
-    entry.detail && notice("bad", h("p", {}, entry.detail)),
-    entry.action && h("p", {}, h("strong", {}, "What to do: "), entry.action),
-    repeatable && h("div", { class: "actions" },
+    h("p.lead", badge(entry.status), " ", strong(flowName(entry.flow)), " ", code(entry.code)),
+    entry.detail && notice("bad", h("p", entry.detail)),
+    entry.action && h("p", strong("What to do: "), entry.action),
+    repeatable && h("div.actions",
       button("Resubmit", async () => {
         await post(path`/ledger/${entry.ledgerId}/resubmit`);
         say("Put back to work");
@@ -46,30 +46,31 @@ function inFull(entry, { may }, changed) {
     place,
     facts([
       ["Entry", code(entry.ledgerId)],
-      ["Customer", entry.customerId && customerLink(entry.customerId)],
+      ["Customer", customerLink(entry.customerId)],
       ["Partner", code(entry.partnerId)],
       ["Attempts", String(entry.attempts)],
-      ["Came in", when(entry.createdAt, { relative: false })],
+      ["Came in", when(entry.createdAt, false)],
       ["Due again", entry.dueAt && when(entry.dueAt)],
       ["Correlation id", code(entry.correlationId)],
     ]),
     held("What was sent in", entry.originalData || entry.data),
     entry.originalData && held("As it was corrected", entry.data),
     held("What came of it", entry.result),
-    h("h3", {}, "History"),
-    h("ol", { class: "history" }, (entry.history || []).map((move) => h("li", {},
-      h("div", { class: "history-head" }, badge(move.status), move.code && code(move.code), when(move.at, { relative: false })),
-      (move.detail || move.reason) && h("p", {}, move.detail || move.reason),
+    h("h3", "History"),
+    h("ol.history", (entry.history || []).map((move) => h("li",
+      h("div.line", badge(move.status), code(move.code), when(move.at, false)),
+      (move.detail || move.reason) && h("p", move.detail || move.reason),
       rest(move)))),
   ];
 }
 
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const held = (title, data) => Object.keys(data || {}).length > 0 &&
-  h("details", {}, h("summary", {}, title), h("pre", { tabindex: "0" }, JSON.stringify(data, null, 2)));
+  unfold(title, data);
 
 function rest(move) {
   const more = Object.entries(move).filter(([name, value]) => !KNOWN.includes(name) && value !== null && value !== "");
-  return more.length > 0 && h("p", { class: "faint" }, more.map(([name, value]) => `${words(name)}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · "));
+  return more.length > 0 && h("p.faint", more.map(([name, value]) => `${words(name)}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · "));
 }
 
 function correction(entry, changed) {
@@ -77,24 +78,33 @@ function correction(entry, changed) {
   const text = JSON.stringify(before, null, 2);
   const data = area({ rows: Math.min(14, text.split("\n").length + 1), value: text });
   return form([
-    field("The data, as JSON", data, { pointer: "/data", hint: "Change what is wrong. Only what differs is sent; the original is kept." }),
+    field("The data, as JSON", data, "/data", "Change what is wrong. Only what differs is sent; the original is kept."),
   ], "Correct and resubmit", async () => {
     const given = readJson(data.value, "/data");
-    if (!given || typeof given !== "object" || Array.isArray(given)) throw wrong("It has to stay a JSON object.", "/data");
-    const same = (name) => JSON.stringify(given[name]) === JSON.stringify(before[name]);
-    const names = [...new Set([...Object.keys(before), ...Object.keys(given)])].filter((name) => !same(name));
-    if (!names.length) throw wrong("Nothing was changed.", "/data");
-    await post(path`/ledger/${entry.ledgerId}/resubmit`, { data: Object.fromEntries(names.map((name) => [name, given[name] ?? null])) });
+    if (!isObject(given)) throw wrong("It has to stay a JSON object.", "/data");
+    const changes = difference(before, given);
+    if (!Object.keys(changes).length) throw wrong("Nothing was changed.", "/data");
+    await post(path`/ledger/${entry.ledgerId}/resubmit`, { data: changes });
     say("Corrected and put back to work");
     await changed(true);
-  }, { attributes: { class: "inset" } });
+  }, { class: "inset" });
+}
+
+// The JSON merge patch (RFC 7396) that makes one of the other: what is not there any more is null.
+function difference(before, after) {
+  const changes = {};
+  for (const name of new Set([...Object.keys(before), ...Object.keys(after)])) {
+    const [was, is] = [before[name], after[name]];
+    if (JSON.stringify(was) !== JSON.stringify(is)) changes[name] = isObject(was) && isObject(is) ? difference(was, is) : is ?? null;
+  }
+  return changes;
 }
 
 function discarding(entry, changed) {
   const reason = input({ maxlength: 500 });
-  return form([field("Why", reason, { pointer: "/reason", hint: "The work is ended for good; the reason stays in the history." })], "Discard for good", async () => {
+  return form([field("Why", reason, "/reason", "The work is ended for good; the reason stays in the history.")], "Discard for good", async () => {
     await post(path`/ledger/${entry.ledgerId}/discard`, { reason: reason.value.trim() });
     say("Discarded");
     await changed(false);
-  }, { kind: "danger", attributes: { class: "inset" } });
+  }, { kind: "danger", class: "inset" });
 }

@@ -18,8 +18,9 @@ const nav = document.getElementById("nav");
 let me = null;
 let turn = 0;
 
+const isRefused = (error) => [401, 403].includes(error.status);
 const isAdmin = () => me.scopes.includes("admin");
-export const may = (...scopes) => isAdmin() || scopes.some((scope) => me.scopes.includes(scope));
+const may = (...scopes) => isAdmin() || scopes.some((scope) => me.scopes.includes(scope));
 
 function signIn(said) {
   me = null;
@@ -29,9 +30,9 @@ function signIn(said) {
   const key = input({ type: "password", name: "key", autocomplete: "off", required: true });
   const ask = form(
     [
-      h("h1", {}, "Switchboard"),
-      said && h("p", { class: "notice wait", role: "alert" }, said),
-      field("API key", key, { pointer: "/key", hint: "It stays in this tab, and is gone when the tab is closed." }),
+      h("h1", "Switchboard"),
+      said && h("p.notice.wait", { role: "alert" }, said),
+      field("API key", key, "/key", "It stays in this tab, and is gone when the tab is closed."),
     ],
     "Open the console",
     async () => {
@@ -41,11 +42,10 @@ function signIn(said) {
         await start();
       } catch (error) {
         dropKey();
-        const refused = [401, 403].includes(error.status);
-        throw Object.assign(error, refused ? { title: "Refused", message: "The API does not know this key." } : {});
+        throw Object.assign(error, isRefused(error) ? { title: "Refused", message: "The API does not know this key." } : {});
       }
     },
-    { attributes: { class: "sign-in" } },
+    { class: "sign-in" },
   );
   put(main, ask);
   key.focus();
@@ -64,8 +64,8 @@ async function start() {
   put(document.getElementById("who"),
     h("span", { title: me.partnerId }, me.name || me.partnerId),
     button("Sign out", () => signOut(), { kind: "quiet" }));
-  put(nav, h("ul", {}, VIEWS.filter((view) => may(...view.scopes)).map((view) =>
-    h("li", {}, h("a", { href: `#/${view.name}`, "data-view": view.name }, view.title)))));
+  put(nav, h("ul", VIEWS.filter((view) => may(...view.scopes)).map((view) =>
+    h("li", h("a", { href: `#/${view.name}`, "data-view": view.name }, view.title)))));
   await show();
 }
 
@@ -74,7 +74,7 @@ async function show() {
   const mine = (turn += 1);
   const allowed = VIEWS.filter((view) => may(...view.scopes));
   if (!allowed.length) {
-    put(main, h("h1", {}, "Nothing to see"), empty("This key opens none of the views.", `Its scopes: ${me.scopes.join(", ") || "none"}.`));
+    put(main, h("h1", "Nothing to see"), empty("This key opens none of the views.", `Its scopes: ${me.scopes.join(", ") || "none"}.`));
     return;
   }
   const [name, ...rest] = location.hash.replace(/^#\//, "").split("/").map(decode);
@@ -84,7 +84,7 @@ async function show() {
     else link.removeAttribute("aria-current");
   }
   document.title = `${view.title} · Switchboard`;
-  const root = h("div", { class: "view" });
+  const root = h("div.view");
   put(main, h("h1", { tabindex: "-1" }, view.title), root);
   put(root, loading(4));
   try {
@@ -110,7 +110,8 @@ window.addEventListener("hashchange", async () => {
   await show();
   if (!document.querySelector("dialog")) main.querySelector("h1")?.focus();
 });
-document.addEventListener("refused", () => me && signOut("The key is not valid any more."));
+// A call was refused: was it the call, or is it the key?
+document.addEventListener("refused", () => me && get("/me").catch((error) => isRefused(error) && me && signOut("The key is not valid any more.")));
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
@@ -118,7 +119,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 
 if (hasKey()) {
   put(main, loading(4));
-  start().catch((error) => (error.isAbsent || error.status === 401 ? signOut("Type the key again.") : put(main, problem(error))));
+  start().catch((error) => (isRefused(error) ? signOut("Type the key again.") : put(main, problem(error))));
 } else {
   signIn();
 }

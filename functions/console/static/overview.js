@@ -1,21 +1,23 @@
 // Each flow and each connector at a glance.
 
 import { get, path, post } from "./api.js";
-import { age, badge, button, confirm, connectorName, empty, faint, flowName, h, number, part, plural, put, say, section, svg, table, when } from "./dom.js";
+import { age, badge, button, connectorName, empty, faint, flowName, h, number, part, plural, put, say, section, strong, sure, svg, table, when } from "./dom.js";
 
 const EVERY = 30_000;
 
-export async function view(root, { may, isAdmin }) {
-  const overview = part(async () => shown(await get("/overview")), { lines: 8, absent: "The overview is not available on this deployment." });
-  const stamp = h("p", { class: "view-actions" }, button("Refresh", () => overview.reload(true)));
-  put(root, stamp, overview, isAdmin && section("Queues", part(queues, { absent: "Queues are not available on this deployment." })));
+export async function view(root, { isAdmin }) {
+  const overview = part(async () => shown(await get("/overview")), { lines: 8 });
+  const queued = isAdmin && part(queues);
+  const renew = () => Promise.all([overview.reload(true), queued && queued.reload(true)]);
+  put(root, h("p.view-actions", button("Refresh", renew)), overview, queued && section("Queues", queued));
   const timer = setInterval(() => {
     if (!root.isConnected) clearInterval(timer);
-    else if (!document.hidden) overview.reload(true);
+    // Nothing is taken away from under a person's focus, or an open question.
+    else if (!document.hidden && !document.querySelector("dialog, .part :focus")) renew();
   }, EVERY);
   await overview.ready;
 
-  async function queues(box) {
+  async function queues() {
     const { items } = await get("/queues");
     const sorted = items.toSorted((a, b) => b.deadLetters - a.deadLetters || a.queue.localeCompare(b.queue));
     return table("Queues", [
@@ -23,13 +25,12 @@ export async function view(root, { may, isAdmin }) {
       ["Waiting", (one) => number(one.waiting), "num"],
       ["In flight", (one) => number(one.inFlight), "num"],
       ["Dead letters", (one) => (one.deadLetters ? badge("failed", number(one.deadLetters)) : number(0)), "num"],
-      ["", (one) => one.deadLetters > 0 && may("admin") && button("Redrive", async () => {
-        const sure = await confirm(`Redrive ${one.queue}?`, `${plural(one.deadLetters, "message")} go back to work. Do this once the cause is mended.`, "Redrive");
-        if (!sure) return;
-        const done = await post(path`/queues/${one.queue}/redrive`);
-        say(`${number(done.moved)} back to work, ${number(done.dropped)} needed no more, ${number(done.left)} left`);
-        await box.reload(true);
-      }, { name: `Redrive ${one.queue}` }), "end"],
+      ["", (one) => one.deadLetters > 0 && button("Redrive…", sure(`Redrive ${one.queue}?`,
+        `${plural(one.deadLetters, "message goes", "messages go")} back to work. Do this once the cause is mended.`, "Redrive", async () => {
+          const done = await post(path`/queues/${one.queue}/redrive`);
+          say(`${number(done.moved)} back to work, ${number(done.dropped)} needed no more, ${number(done.left)} left${done.unreadable ? `, ${number(done.unreadable)} of them unreadable` : ""}`);
+          await renew();
+        }), { name: `Redrive ${one.queue}` }), "end"],
     ], sorted);
   }
 }
@@ -39,7 +40,7 @@ function shown({ at, flows, connectors, nowIsMinimum }) {
   const oldest = flows.map((flow) => flow.now.oldestAt).filter(Boolean).sort()[0];
   const failed = sum((flow) => flow.now.failed);
   return [
-    h("dl", { class: "tiles" },
+    h("dl.tiles",
       tile("Accepted, 24 h", number(sum((flow) => flow.last24Hours.accepted))),
       tile("Done, 24 h", number(sum((flow) => flow.last24Hours.done))),
       tile("Retrying now", number(sum((flow) => flow.now.retrying)), sum((flow) => flow.now.retrying) ? "wait" : ""),
@@ -47,30 +48,30 @@ function shown({ at, flows, connectors, nowIsMinimum }) {
       tile("Oldest that waits", oldest ? age(oldest).text : "–")),
     section("Flows", flows.length
       ? [table("Flows", [
-          ["Flow", (flow) => h("strong", {}, flowName(flow.flow))],
+          ["Flow", (flow) => strong(flowName(flow.flow))],
           ["Last 24 hours", (flow) => chart(flow), "wide"],
           ["Accepted", (flow) => number(flow.last24Hours.accepted), "num"],
           ["Done", (flow) => number(flow.last24Hours.done), "num"],
           ["Waiting", (flow) => quietZero(flow.now.waiting), "num"],
           ["Retrying", (flow) => (flow.now.retrying ? badge("retrying", number(flow.now.retrying)) : quietZero(0)), "num"],
           ["Failed", (flow) => (flow.now.failed ? badge("failed", number(flow.now.failed)) : quietZero(0)), "num"],
-          ["Oldest", (flow) => (flow.now.oldestAt ? h("time", { datetime: flow.now.oldestAt }, age(flow.now.oldestAt).text) : faint("–")), "num"],
-        ], flows), h("p", { class: "legend faint" },
-          h("span", { class: "key done" }), "accepted an hour", h("span", { class: "key failed" }), "failed")]
+          ["Oldest", (flow) => flow.now.oldestAt && h("time", { datetime: flow.now.oldestAt }, age(flow.now.oldestAt).text), "num"],
+        ], flows), h("p.legend.faint",
+          h("span.key.done"), "accepted an hour", h("span.key.failed"), "failed")]
       : empty("Nothing has come in yet.", "Each flow is shown here with its first piece of work.")),
     connectors?.length > 0 && section("Connectors", table("Connectors", [
-      ["Connector", (one) => h("strong", {}, connectorName(one.connector))],
+      ["Connector", (one) => strong(connectorName(one.connector))],
       ["State", breaker],
       ["Breaker", (one) => (!one.configured ? faint("its secret is empty; work for it waits") : one.breaker === "closed" ? faint("closed")
         : [one.breaker, one.openSince && [" since ", when(one.openSince)], one.nextProbeAt && [", next probe ", when(one.nextProbeAt)]]), "wide"],
       ["Held back", (one) => quietZero(one.held), "num"],
     ], connectors)),
-    h("p", { class: "faint" }, "As of ", when(at, { relative: false }), "; renewed each half minute.", nowIsMinimum && " So much is open that only a part of it was counted."),
+    h("p.faint", "As of ", when(at, false), "; renewed each half minute.", nowIsMinimum && " So much is open that only a part of it was counted."),
   ];
 }
 
 const quietZero = (value) => (value ? number(value) : faint("0"));
-const tile = (name, value, look = "") => h("div", { class: `tile ${look}` }, h("dt", {}, name), h("dd", {}, value));
+const tile = (name, value, look = "") => h("div", { class: `tile ${look}` }, h("dt", name), h("dd", value));
 
 const breaker = (one) => (!one.configured ? badge("off", "Not configured")
   : one.breaker === "closed" ? badge("closed", "Working")

@@ -62,7 +62,7 @@ class Maker {
     const hint = firstLines(schema.description);
     if (schema.type === "boolean") {
       const one = tick(label, Boolean(value));
-      const box = h("div", { class: "field", "data-pointer": "" }, one.element, hint && h("p", { class: "hint" }, hint), h("p", { class: "fault", hidden: true }));
+      const box = h("div.field", { "data-pointer": "" }, one.element, hint && h("p.hint", hint), h("p.fault", { hidden: true }));
       return { element: box, read: (pointer) => ((box.dataset.pointer = pointer || "/"), one.box.checked) };
     }
     const options = schema.enum || (schema.const !== undefined ? [schema.const] : null);
@@ -78,7 +78,7 @@ class Maker {
       });
     }
     const more = [hint, free ? "JSON; empty for always." : "", numeric ? range(schema) : ""].filter(Boolean).join(" ");
-    const box = field(label, control, { hint: more });
+    const box = field(label, control, "", more);
     const read = (pointer) => {
       box.dataset.pointer = pointer || "/";
       const text = control.value.trim();
@@ -104,8 +104,8 @@ class Maker {
       return out;
     };
     const hint = firstLines(schema.description);
-    const inner = [hint && !top && h("p", { class: "hint" }, hint), h("div", { class: "form-grid" }, made.map(([, node]) => node.element))];
-    const element = label ? h("fieldset", {}, h("legend", {}, label), inner) : h("div", {}, inner);
+    const inner = [hint && !top && h("p.hint", hint), h("div.form-grid", made.map(([, node]) => node.element))];
+    const element = label ? h("fieldset", h("legend", label), inner) : h("div", inner);
     return { element, read };
   }
 
@@ -113,7 +113,7 @@ class Maker {
   optional(label, schema, value) {
     const { nullable, ...real } = schema;
     let node = null;
-    const place = h("div", {});
+    const place = h("div");
     const turn = (on, held) => {
       node = on ? this.object(real, held || {}) : null;
       place.replaceChildren(...(node ? [node.element] : []));
@@ -121,7 +121,7 @@ class Maker {
     const one = tick(label.replace(" (optional)", ""), value !== null);
     one.box.addEventListener("change", () => turn(one.box.checked));
     turn(value !== null, value);
-    return { element: h("fieldset", {}, h("legend", {}, one.element), place), read: (pointer) => (node ? node.read(pointer) : null) };
+    return { element: h("fieldset", h("legend", one.element), place), read: (pointer) => (node ? node.read(pointer) : null) };
   }
 
   array(label, schema, value) {
@@ -130,7 +130,7 @@ class Maker {
     if (items.enum) return this.ticks(label, items.enum, value, hint);
     if (items.type === "string") {
       const control = textarea({ rows: Math.min(6, Math.max(2, value.length)), value: value.join("\n") });
-      const box = field(`${label}, one a line`, control, { hint });
+      const box = field(`${label}, one a line`, control, "", hint);
       return { element: box, read: (pointer) => ((box.dataset.pointer = pointer), control.value.split("\n").map((line) => line.trim()).filter(Boolean)) };
     }
     return this.rows(label, hint, value.map((held) => ({ held })), ({ held }) => this.row(items, held), () => ({ held: this.fresh({ ...items, nullable: false }) }),
@@ -172,11 +172,11 @@ class Maker {
 
   // Rows that can be added, taken away and, where their order counts, moved.
   rows(label, hint, values, make, fresh, read, ordered) {
-    const list = h("ol", { class: "rows" });
+    const list = h("ol.rows");
     const nodes = new Map();
     const add = (value) => {
       const node = make(value);
-      const row = h("li", {}, node.element, h("div", { class: "row-actions" },
+      const row = h("li", node.element, h("div.row-actions",
         ordered && button("↑", () => row.previousElementSibling?.before(row), { kind: "quiet icon", name: `Move up, ${label}` }),
         ordered && button("↓", () => row.nextElementSibling?.after(row), { kind: "quiet icon", name: `Move down, ${label}` }),
         button("Remove", () => (nodes.delete(row), row.remove()), { kind: "quiet danger small", name: `Remove, ${label}` })));
@@ -185,7 +185,7 @@ class Maker {
       return row;
     };
     values.forEach(add);
-    const element = h("fieldset", {}, h("legend", {}, label), hint && h("p", { class: "hint" }, hint), list,
+    const element = h("fieldset", h("legend", label), hint && h("p.hint", hint), list,
       button("+ Add", () => add(fresh()).querySelector("input, select, textarea")?.focus(), { kind: "small", name: `Add, ${label}` }));
     return { element, read: (pointer) => read([...list.children].map((row) => nodes.get(row)), pointer) };
   }

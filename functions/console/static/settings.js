@@ -1,16 +1,16 @@
 // Settings by form, made from each area's JSON schema; every version kept.
 
 import { call, get, path, post } from "./api.js";
-import { area as textarea, badge, button, confirm, field, form, h, loading, pages, part, problem, put, readJson, say, section, table, when, words } from "./dom.js";
+import { area as textarea, badge, button, field, form, h, loading, pages, part, problem, put, readJson, say, section, sure, table, unfold, when, words } from "./dom.js";
 import { schemaForm } from "./schema.js";
 
 export async function view(root, { rest }) {
   const areas = (await get("/settings")).items.map((one) => one.area);
   const [chosen = areas[0]] = rest;
-  const content = h("div", {}, loading(6));
+  const content = h("div", loading(6));
   put(root,
-    h("nav", { class: "tabs", "aria-label": "Areas" }, h("ul", {}, areas.map((name) =>
-      h("li", {}, h("a", { href: `#/settings/${name}`, "aria-current": name === chosen ? "page" : null }, words(name)))))),
+    h("nav.tabs", { "aria-label": "Areas" }, h("ul", areas.map((name) =>
+      h("li", h("a", { href: `#/settings/${name}`, "aria-current": name === chosen ? "page" : null }, words(name)))))),
     content);
   await show(content, chosen);
 }
@@ -28,11 +28,11 @@ function editor(content, name, stored, schema) {
   const again = () => show(content, name);
   const asText = () => {
     const text = textarea({ rows: 18, value: JSON.stringify(stored.settings, null, 2) });
-    return { element: field("The whole area as JSON", text, { pointer: "/" }), read: () => readJson(text.value, "/") ?? {} };
+    return { element: field("The whole area as JSON", text, "/"), read: () => readJson(text.value, "/") ?? {} };
   };
   let editing = schemaForm(schema, stored.settings);
   let written = false;
-  const place = h("div", {}, editing.element);
+  const place = h("div", editing.element);
   const toggle = button("Edit as JSON", () => {
     stored = { ...stored, settings: editing.read() };
     written = !written;
@@ -44,22 +44,20 @@ function editor(content, name, stored, schema) {
     await call("PUT", path`/settings/${name}`, { body: editing.read() });
     say("Saved; in force now");
     await again();
-  }, { beside: [toggle], attributes: { class: "settings" } });
-  const versions = part(() => pages((cursor) => get(path`/settings/${name}/versions`, { cursor }), (items) => table("Versions", [
+  }, { beside: [toggle], class: "settings" });
+  const versions = part(() => pages(path`/settings/${name}/versions`, (items) => table("Versions", [
     ["Version", (one) => [String(one.version), " ", one.version === stored.version ? badge("active", "in force") : ""]],
-    ["When", (one) => when(one.updatedAt, { relative: false })],
+    ["When", (one) => when(one.updatedAt, false)],
     ["Who", (one) => one.updatedBy],
-    ["Settings", (one) => h("details", {}, h("summary", {}, "Look"), h("pre", { tabindex: "0" }, JSON.stringify(one.settings, null, 2))), "wide"],
-    ["", (one) => one.version !== stored.version && button("Roll back…", async () => {
-      const sure = await confirm(`Put version ${one.version} in force?`, "It becomes a new version; nothing is lost.", "Roll back");
-      if (!sure) return;
+    ["Settings", (one) => unfold("Look", one.settings), "wide"],
+    ["", (one) => one.version !== stored.version && button("Roll back…", sure(`Put version ${one.version} in force?`, "It becomes a new version; nothing is lost.", "Roll back", async () => {
       await post(path`/settings/${name}/rollback`, { version: one.version });
       say(`Version ${one.version} is in force again`);
       await again();
-    }, { kind: "small", name: `Roll back to version ${one.version}` }), "end"],
-  ], items), h("p", { class: "faint" }, "The defaults are in force; nobody has changed them.")));
+    }), { kind: "small", name: `Roll back to version ${one.version}` }), "end"],
+  ], items), h("p.faint", "The defaults are in force; nobody has changed them.")));
   return [
-    h("p", { class: "faint" }, stored.version ? [`Version ${stored.version}, `, when(stored.updatedAt), ` by ${stored.updatedBy}.`] : "The defaults; nobody has changed them."),
+    h("p.faint", stored.version ? [`Version ${stored.version}, `, when(stored.updatedAt), ` by ${stored.updatedBy}.`] : "The defaults; nobody has changed them."),
     save, section("Versions", versions),
   ];
 }
