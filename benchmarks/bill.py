@@ -177,7 +177,7 @@ UNITS = (
     Unit("a lead, while its caller waits", 7, _nothing, _lead, steps=1),
     Unit("a member's update, to CrowdTwist and the CRM", 5, _nothing, _member),
     Unit("a CRM event, delivered to one trigger", 4, _a_trigger, _event, steps=3),
-    Unit("a survey invitation", 9, _nothing, _invitation, steps=1),
+    Unit("a survey invitation", 11, _nothing, _invitation, steps=1),
     Unit("a change of a balance, with its key", 6, _a_subscription, _balance, steps=1),
 )
 """The limits of a post and of a delivery (3, and the fan-out's query) are the project's goals; the others are
@@ -257,7 +257,7 @@ def section(found: list[tuple[Unit, Made]]) -> str:
             f"| {unit.name} | {made.dynamodb} | {unit.most} | {made.write_units} | {made.sent} "
             f"| {events} | {made.dollars:.2f} | {all_in:.2f} |"
         )
-    lines += ["", "![US dollars a million, all in](performance/cost.svg)"]
+    lines += ["", "![US dollars a million, all in](cost.svg)"]
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """The page of all benchmarks: its sections, and bars for a plot."""
 
+import re
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -8,6 +9,7 @@ from tools.prove import machine
 
 PAGE = ROOT / "docs" / "performance.md"
 SECTIONS = ROOT / "docs" / "performance"
+_LINK = re.compile(r"\]\((?!https?:|#)([^)]+)\)")
 _BAR, _LABEL, _WIDTH = 22, 330, 380
 
 
@@ -20,13 +22,19 @@ def write_section(name: str, text: str) -> None:
 
 def gather() -> None:
     """Put the sections that there are into one page."""
-    sections = [page.read_text().strip() for page in sorted(SECTIONS.glob("*.md"))]
+    sections = [_LINK.sub(_from_above, page.read_text().strip()) for page in sorted(SECTIONS.glob("*.md"))]
     head = (
         "# Performance\n\nMeasured by `make bench`, each section in a run of its own. Ratios within one run"
         f" count; milliseconds are of one machine: {machine()}. What each limit of AWS allows stands in"
         " [scaling](scaling.md)."
     )
     PAGE.write_text("\n\n".join([head, *sections]) + "\n")
+
+
+def _from_above(link: re.Match[str]) -> str:
+    """A section's link, as the page one folder up has it."""
+    place = link[1].removeprefix("../") if link[1].startswith("../") else f"performance/{link[1]}"
+    return f"]({place})"
 
 
 def bars(path: Path, title: str, rows: list[tuple[str, float]], unit: str) -> None:

@@ -11,7 +11,7 @@ from switchboard.dynamo import ConditionFailed, Item, Table
 
 _IDS_ONLY = (
     *("AUDIT#", "ERASED", "LANE#", "LOCK#", "REPLIES#", "SURVEY_DUMPS#", "TOLD#", "PRUNE"),
-    *("SIEBEL_PROFILE#", "BREAKER", "META_", "RESUBMISSION#"),
+    *("SIEBEL_PROFILE#", "BREAKER", "META_", "RESUBMISSION#", "PUBLISHED#"),
 )
 """Partitions that hold ids, digests and times alone."""
 

@@ -197,7 +197,7 @@ def test_an_odd_id_is_404(deployment: Deployment, method: str, path: str, odd: s
 
 
 def test_a_body_where_none_belongs_is_refused(deployment: Deployment) -> None:
-    reply = deployment.call("POST", "/ledger/led_x/resubmit", {"data": {"body": "corrected"}})
+    reply = deployment.call("POST", "/settings/reload", {"area": "social"})
     assert_problem(reply, 422, "invalid")
     assert deployment.call("POST", "/settings/reload", {}).status == 200
 

@@ -162,7 +162,7 @@ class TestKilledWorker:
         deployment.patch.setattr(config, "STALENESS", 3600.0)
         invite(deployment)
         deaths = 0
-        for request in range(12):
+        for request in range(16):
             body = factories.invitation()
             try:
                 with faults.killed_at(request, after=after):
@@ -178,8 +178,8 @@ class TestKilledWorker:
             assert (found["surveyUrl"], found["email"]) == (reply.json["surveyUrl"], body["email"])
             entry = deployment.call("GET", f"/ledger/{reply.json['invitationId']}").json
             assert entry["status"] == "synced"
-        assert 5 <= deaths < 12
-        assert len(listed(deployment, limit="100")) == 13
+        assert 5 <= deaths < 16
+        assert len(listed(deployment, limit="100")) == 17
 
     def test_while_it_takes_a_response(self, deployment: Deployment, vendor: Sandbox) -> None:
         customer = builtin().records.create_customer(factories.customer())

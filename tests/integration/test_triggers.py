@@ -710,7 +710,8 @@ def test_deliveries_come_page_by_page(deployment: Deployment, sandbox: Sandbox) 
         ),
         ({"object": "customer", "event": "edit"}, "accountId"),
         ({"object": "customer", "event": "edit", "accountId": "a\n"}, "accountId"),
-        ({"object": "member", "event": "edit", "accountId": "a"}, "object"),
+        ({"object": "lead", "event": "edit", "accountId": "a"}, "object"),
+        ({"object": "member", "event": "edit", "accountId": "a"}, "memberNumber"),
         (
             {"object": "customer", "event": "edit", "accountId": "a", "occurredAt": "1999-01-01T00:00:00Z"},
             "occurredAt",

@@ -68,7 +68,9 @@ class Owned:
         return re.sub(r"\{(\w+)\}", lambda found: self.ids.get(found[1], "nobody-has-this"), template)
 
     def names_something(self, template: str) -> bool:
-        """Whether the path holds the id of something that is the owner's."""
+        """Whether the path holds the id of something that is the owner's; the CRM is one for all."""
+        if template.startswith("/crm/"):
+            return False
         return any(name in self.ids for name in re.findall(r"\{(\w+)\}", template))
 
     def key(self, *scopes: str) -> str:
@@ -115,6 +117,8 @@ def _things_of(deployment: Deployment, owner: str) -> Iterator[tuple[str, str]]:
 def test_without_a_key_the_scope_or_a_living_key_nothing_opens(owned: Owned, operation: Operation) -> None:
     assert owned.call(operation, None).status == 401
     assert owned.call(operation, REVOKED.of(owned)).status in (401, 403)
+    if partners.ANY in operation.scopes:
+        return
     all_others = tuple(scope for scope in ALL_BUT_ADMIN if scope not in operation.scopes)
     refused = owned.call(operation, owned.key(*all_others))
     assert refused.status == 403, refused.text
