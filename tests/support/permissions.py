@@ -8,7 +8,7 @@ moto lets everybody do everything, and a test runs all steps in one process. Whe
   role's condition on leading keys. A call that is not granted fails the test even where the code goes on
   without its answer;
 - a variable that the template does not give to its function is not there;
-- when another step's turn comes, what the process has cached is forgotten.
+- at a step's first turn, what the process has cached for others is forgotten.
 
 What was used is written down (`SWITCHBOARD_ACTIONS_USED`, a file of JSON Lines), so that a grant which no test
 needs can be found after a whole run (`python -m tools.prove`).
@@ -108,7 +108,7 @@ class NotAllowed(Exception):
 
 
 _acting: list[str] = []
-_last: list[str] = []
+_started: set[str] = set()
 _denied: list[str] = []
 _used: set[tuple[str, str, str]] = set()
 _forget: list[Callable[[], None]] = []
@@ -116,9 +116,9 @@ _forget: list[Callable[[], None]] = []
 
 @contextmanager
 def acting_as(step: str) -> Iterator[None]:
-    """Within this block a step runs, in a process of its own; with "", the test itself."""
-    if step and _forget and _last != [step]:
-        _last[:] = [step]
+    """Within this block a step runs, with empty caches the first time; with "", the test itself."""
+    if step and _forget and step not in _started:
+        _started.add(step)
         _forget[-1]()
     _acting.append(step)
     try:
@@ -147,8 +147,10 @@ def enforced(forget: Callable[[], None]) -> Iterator[None]:
             _check(step, Asked(f"s3:{options['operation_name']}", "DumpsBucket/*"))
         return presign(signer, **options)
 
+    granted()  # reads the template, which asks for variables itself
+    _named_by_variables()
     _denied.clear()
-    _last.clear()
+    _started.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseClient, "_make_api_call", call)
         patch.setattr(RequestSigner, "generate_presigned_url", sign)
