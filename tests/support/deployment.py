@@ -270,7 +270,8 @@ class Deployment:
         """Let the metrics be rolled up once."""
         from functions.metrics_rollup.app import lambda_handler
 
-        lambda_handler({}, Context())  # type: ignore[arg-type]
+        with acting_as("metrics_rollup"):
+            lambda_handler({}, Context())  # type: ignore[arg-type]
 
 
 def stream_of(table: str) -> str:
@@ -355,7 +356,7 @@ def forget_everything() -> None:
 @contextmanager
 def deployed() -> Iterator[Deployment]:
     """A fresh account with the bundle in it."""
-    with mocked_aws(), enforced(), pytest.MonkeyPatch.context() as patch:
+    with mocked_aws(), enforced(forget_everything), pytest.MonkeyPatch.context() as patch:
         forget_everything()
         patch.setattr(config, "STALENESS", 0.0)
         patch.setenv("CRM_CONNECTOR", "builtin")
