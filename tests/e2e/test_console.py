@@ -23,6 +23,7 @@ SLOW = 60_000
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=SLOW)
     with chromium.launched() as launched:
         yield launched
 
@@ -74,7 +75,7 @@ def test_a_trigger_is_configured_and_its_delivery_seen(
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("URL").fill(f"{stack.sandbox_url}/sink/{tag}")
     dialog.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("No call yet.")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("No call yet.")).to_be_visible()
 
     made = client.post("/crm/customers", json={"lastName": "Miller"}).json()
     cases = f"/crm/customers/{made['accountId']}/cases"
@@ -94,7 +95,7 @@ def test_a_trigger_is_configured_and_its_delivery_seen(
     expect(row).to_contain_text("1 attempt, last: 200")
 
     page.get_by_role("button", name="Send a test").click()
-    expect(page.get_by_role("row").filter(has_text="Delivered")).to_have_count(2, timeout=SLOW)
+    expect(page.get_by_role("row").filter(has_text="Delivered")).to_have_count(2)
     calls = [one for one in sandbox.get("/_control/sink/calls").json()["items"] if tag in one["path"]]
     assert [one["query"]["AccountID"] for one in calls] == [[made["accountId"]], ["test"]]
     assert chromium.faults(page) == []
@@ -132,7 +133,7 @@ def test_an_outage_is_seen_by_its_cause_mended_and_put_right(
         sandbox.delete("/_control/crowdtwist/faults").raise_for_status()
 
     entry.get_by_role("button", name="Resubmit", exact=True).click()
-    expect(entry.locator(".lead")).to_contain_text("Synced", timeout=SLOW)
+    expect(entry.locator(".lead")).to_contain_text("Synced")
     page.keyboard.press("Escape")
     expect(group.locator(".card-head")).to_contain_text(str(len(numbers) - 1))
 
@@ -142,7 +143,7 @@ def test_an_outage_is_seen_by_its_cause_mended_and_put_right(
     page.get_by_role("dialog").get_by_role("button", name="Resubmit").click()
     expect(group).to_contain_text(f"{len(numbers) - 1} of {len(numbers) - 1} done", timeout=2 * SLOW)
     page.get_by_role("button", name="Refresh").click()
-    expect(page.get_by_text("Nothing has failed.")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Nothing has failed.")).to_be_visible()
     states = [client.get(f"/members/{number}/sync").json() for number in numbers]
     assert [state["ctSyncStatus"] for state in states] == ["Success"] * len(numbers)
 
