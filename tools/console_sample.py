@@ -185,9 +185,12 @@ LEDGER: dict[str, Any] = {
     "next": None,
 }
 DRY_RUN: dict[str, Any] = {
-    "items": [{"ledgerId": one["ledgerId"], "would": "update the member"} for one in LEDGER["items"]],
-    "matched": 5,
-    "lookedUp": 5,
+    "items": [
+        {"ledgerId": f"led_01kasample00000000000000{i:02}", "would": "update the member"}
+        for i in range(1, 12)
+    ],
+    "matched": 11,
+    "lookedUp": 11,
 }
 
 

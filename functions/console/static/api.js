@@ -11,7 +11,6 @@ class Problem extends Error {
   constructor(status, body) {
     super(body.detail || body.title || body.message || `The API answered ${status}.`);
     this.status = status;
-    this.code = body.code || "";
     this.title = body.title || "";
     this.errors = body.errors || [];
     this.correlationId = body.correlationId || "";

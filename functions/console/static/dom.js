@@ -83,7 +83,6 @@ export const strong = (text) => h("strong", text);
 export const customerLink = (id, text = id) => id && h("a", { href: `#/customer/${encodeURIComponent(id)}` }, text);
 export const faint = (text) => h("span.faint", text);
 export const unfold = (title, data) => h("details", h("summary", title), h("pre", { tabindex: "0" }, JSON.stringify(data, null, 2)));
-export const scopes = (list) => h("span.chips", list.map((scope) => h("span.chip", scope)));
 
 // Parts ---------------------------------------------------------------------------------------------------
 
@@ -184,9 +183,9 @@ export function facts(pairs) {
     .map(([name, value]) => h("div", h("dt", name), h("dd", value))));
 }
 
-function copyable(text, label = "Copy") {
+function copyable(text) {
   const box = h("input", { readonly: true, value: text, class: "mono", "aria-label": "Value to copy", onfocus: () => box.select() });
-  return h("div.copyable", box, button(label, async () => {
+  return h("div.copyable", box, button("Copy", async () => {
     box.select();
     await navigator.clipboard.writeText(text);
     say("Copied");
@@ -204,13 +203,13 @@ export function field(label, control, pointer = "", hint = "") {
 
 export const input = (attributes) => h("input", { type: "text", autocomplete: "off", spellcheck: "false", ...attributes });
 export const area = (attributes) => h("textarea", { rows: 4, spellcheck: "false", class: "mono", ...attributes });
-export const choice = (options, value, attributes = {}) =>
-  h("select", attributes, options.map((option) => {
+export const choice = (options, value) =>
+  h("select", options.map((option) => {
     const [held, text] = Array.isArray(option) ? option : [option, option];
     return h("option", { value: held, selected: held === value }, text);
   }));
-export const tick = (label, checked = false, attributes = {}) => {
-  const box = h("input", { type: "checkbox", checked, ...attributes });
+export const tick = (label, checked = false) => {
+  const box = h("input", { type: "checkbox", checked });
   return { box, element: h("label.tick", box, h("span", label)) };
 };
 

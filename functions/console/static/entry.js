@@ -3,7 +3,7 @@
 import { get, path, post } from "./api.js";
 import { area, badge, button, code, customerLink, dialog, facts, field, flowName, follow, form, h, input, notice, part, put, readJson, say, strong, unfold, when, words, wrong } from "./dom.js";
 
-export const FINISHED = ["synced", "unchanged", "filtered", "discarded", "data_error", "remote_failure", "integration_failure"];
+const FINISHED = ["synced", "unchanged", "filtered", "discarded", "data_error", "remote_failure", "integration_failure"];
 const REPEATABLE = ["data_error", "remote_failure", "integration_failure", "retrying", "unknown"];
 const KNOWN = ["at", "status", "code", "correlationId", "detail", "reason"];
 

@@ -38,12 +38,12 @@ export async function view(root, { isAdmin }) {
 function shown({ at, flows, connectors, nowIsMinimum }) {
   const sum = (pick) => flows.reduce((total, flow) => total + (pick(flow) || 0), 0);
   const oldest = flows.map((flow) => flow.now.oldestAt).filter(Boolean).sort()[0];
-  const failed = sum((flow) => flow.now.failed);
+  const failed = sum((flow) => flow.now.failed), retrying = sum((flow) => flow.now.retrying);
   return [
     h("dl.tiles",
       tile("Accepted, 24 h", number(sum((flow) => flow.last24Hours.accepted))),
       tile("Done, 24 h", number(sum((flow) => flow.last24Hours.done))),
-      tile("Retrying now", number(sum((flow) => flow.now.retrying)), sum((flow) => flow.now.retrying) ? "wait" : ""),
+      tile("Retrying now", number(retrying), retrying ? "wait" : ""),
       tile("Failed, to be put right", failed ? h("a", { href: "#/failures" }, number(failed)) : number(0), failed ? "bad" : ""),
       tile("Oldest that waits", oldest ? age(oldest).text : "–")),
     section("Flows", flows.length

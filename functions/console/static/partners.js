@@ -1,7 +1,7 @@
 // Partners and their keys; and what administrators have done.
 
 import { all, call, path, post } from "./api.js";
-import { badge, button, code, dialog, empty, faint, field, form, h, input, pages, part, put, say, scopes, secretOnce, section, sure, table, ticks, when, wrong } from "./dom.js";
+import { badge, button, code, dialog, empty, faint, field, form, h, input, pages, part, put, say, secretOnce, section, sure, table, ticks, when, wrong } from "./dom.js";
 
 const SCOPES = [
   "social:write", "leads:write", "campaigns:read", "campaigns:write", "members:write", "members:read", "crm:read", "crm:write", "events:write",
@@ -46,7 +46,7 @@ function partner(one, changed) {
   const here = path`/partners/${one.partnerId}`;
   return h("li.card", { "data-partner": one.name },
     h("div.card-head", h("h2", one.name), one.scopes.includes("admin") && badge("admin", "administrator", "wait")),
-    scopes(one.scopes),
+    h("span.chips", one.scopes.map((scope) => h("span.chip", scope))),
     table(`Keys of ${one.name}`, [
       ["Key", (key) => code(key.keyId)],
       ["Made", (key) => when(key.createdAt)],

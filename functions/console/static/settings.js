@@ -1,31 +1,24 @@
 // Settings by form, made from each area's JSON schema; every version kept.
 
 import { call, get, path, post } from "./api.js";
-import { area as textarea, badge, button, field, form, h, loading, pages, part, problem, put, readJson, say, section, sure, table, unfold, when, words } from "./dom.js";
+import { area as textarea, badge, button, field, form, h, pages, part, put, readJson, say, section, sure, table, unfold, when, words } from "./dom.js";
 import { schemaForm } from "./schema.js";
 
 export async function view(root, { rest }) {
   const areas = (await get("/settings")).items.map((one) => one.area);
   const [chosen = areas[0]] = rest;
-  const content = h("div", loading(6));
+  const content = part(async () => {
+    const [stored, schema] = await Promise.all([get(path`/settings/${chosen}`), get(path`/settings/${chosen}/schema`)]);
+    return editor(() => content.reload(true), chosen, stored, schema);
+  }, { lines: 6 });
   put(root,
     h("nav.tabs", { "aria-label": "Areas" }, h("ul", areas.map((name) =>
       h("li", h("a", { href: `#/settings/${name}`, "aria-current": name === chosen ? "page" : null }, words(name)))))),
     content);
-  await show(content, chosen);
+  await content.ready;
 }
 
-async function show(content, name) {
-  try {
-    const [stored, schema] = await Promise.all([get(path`/settings/${name}`), get(path`/settings/${name}/schema`)]);
-    put(content, editor(content, name, stored, schema));
-  } catch (error) {
-    put(content, problem(error));
-  }
-}
-
-function editor(content, name, stored, schema) {
-  const again = () => show(content, name);
+function editor(again, name, stored, schema) {
   const asText = () => {
     const text = textarea({ rows: 18, value: JSON.stringify(stored.settings, null, 2) });
     return { element: field("The whole area as JSON", text, "/"), read: () => readJson(text.value, "/") ?? {} };
