@@ -13,7 +13,7 @@ from switchboard.api import Answer, Api, Call, problem_fields
 from switchboard.connectors import survey_vendor
 from switchboard.errors import SwitchboardError, VendorError
 from switchboard.ids import fresh
-from switchboard.ledger import Entry
+from switchboard.ledger import Accepted, Entry
 from switchboard.models import PageOf, PageQuery, QueryModel
 from switchboard.survey_vendor import Contact
 from switchboard.surveys import REMINDER, issue
@@ -70,22 +70,31 @@ def _location(call: Call, invitation: Invitation) -> dict[str, str]:
     return {"Location": f"{call.path}/{invitation.invitation_id}"}
 
 
-def _accepted(call: Call, survey_id: str, request: NewInvitation) -> Entry:
+def _accepted(call: Call, survey_id: str, request: NewInvitation) -> Accepted:
     return issue.accept(
-        survey_id, request, partner_id=call.caller.partner_id, correlation_id=call.correlation_id
+        survey_id,
+        request,
+        partner_id=call.caller.partner_id,
+        correlation_id=call.correlation_id,
+        lease=_lease(call),
     )
 
 
-def _issue(call: Call, entry: Entry, ask: issue.AskVendor | None = None) -> Invitation:
+def _issue(call: Call, accepted: Accepted, ask: issue.AskVendor | None = None) -> Invitation:
+    entry = accepted.entry
+    kept: Invitation | None = None
+
     def do(claimed: Entry, result: dict[str, Any]) -> work.Outcome:
-        return issue.do(claimed, result, ask=ask)
+        nonlocal kept
+        kept = issue.made(claimed, ask)
+        return issue.complete(claimed, result, kept)
 
     def is_made(_: SwitchboardError) -> bool:
         # Who repeats the call is answered with it, so what broke behind it is the queue's to complete.
         return invitations().get(entry.ledger_id) is not None
 
-    done = work.perform_now(entry, do, lease=_lease(call), repeated=is_made)
-    kept = invitations().get(entry.ledger_id)
+    done = work.perform_now(entry, do, lease=_lease(call), repeated=is_made, claimed=accepted.is_new)
+    kept = kept or invitations().get(entry.ledger_id)
     if kept is None and done.payload_hash is not None:
         raise SwitchboardError("erased")
     if kept is None:

@@ -91,7 +91,7 @@ def _ask(entry: Entry, result: Item, survey_id: str, rule: Rule, request: NewInv
         raise SwitchboardError("quiet-hours", retry_after=wait.total_seconds())
     invitation = issue.accept(
         survey_id, request, partner_id=OWNER, correlation_id=entry.correlation_id, by_rule=True
-    )
+    ).entry
     queues.offer(invitation)
     result["invitationId"] = invitation.ledger_id
     return Outcome("synced", customer_id=request.customer_id)

@@ -1,19 +1,26 @@
-"""Siebel as the CRM of the deployed stack, by one parameter, and back: members, and the CRM API."""
+"""Siebel as the CRM of the deployed stack, by one parameter, and back: members, the CRM API, failures."""
 
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import boto3
 import httpx
 import pytest
 
+from switchboard.ledger import DONE
 from tests.e2e.conftest import PartnerClient
 from tests.e2e.test_members import synced
+from tests.e2e.test_repair import CLASSES, Bench, Desk, metas_leads, provoke, put_right
 from tests.support import factories
 from tools.stack import Stack
 
 UPDATE_SECONDS = 120.0
+CODES = {"data": {"remote-refused"}, "own": {"not-configured"}}
+CODES |= {what: codes for what, (_, codes) in CLASSES.items()}
+"""Under which code the summary has each class of failure."""
 
 
 def work_with(stack: Stack, connector: str) -> None:
@@ -46,9 +53,9 @@ def work_with(stack: Stack, connector: str) -> None:
     assert found["StackStatus"] == "UPDATE_COMPLETE"
 
 
-@pytest.fixture
+@pytest.fixture(scope="class")
 def siebel(stack: Stack, sandbox: httpx.Client) -> Iterator[None]:
-    """Siebel is the CRM while the test runs."""
+    """Siebel is the CRM while the tests of a class run."""
     sandbox.post("/_control/siebel/reset").raise_for_status()
     work_with(stack, "siebel")
     yield
@@ -63,36 +70,66 @@ def add(sandbox: httpx.Client, component: str, **fields: str) -> str:
 
 
 @pytest.mark.usefixtures("siebel")
-def test_siebel_is_the_crm(partner: PartnerClient, sandbox: httpx.Client) -> None:
-    number = uuid.uuid4().hex
-    person = {"First_Name": "Jane", "Last_Name": "Miller", "Email_Address": f"{number}@example.com"}
-    add(sandbox, "LOY Member", Member_Number=number, **person)
-    jane = add(sandbox, "Contact", **person)
-    case = add(sandbox, "Service Request", Contact_Id=jane, Abstract="No signal", Status="Open")
-    crm = partner("events:write", "members:read", "members:write", "crm:read", "crm:write")
+class TestSiebel:
+    def test_it_is_the_crm(self, partner: PartnerClient, sandbox: httpx.Client) -> None:
+        number = uuid.uuid4().hex
+        person = {"First_Name": "Jane", "Last_Name": "Miller", "Email_Address": f"{number}@example.com"}
+        add(sandbox, "LOY Member", Member_Number=number, **person)
+        jane = add(sandbox, "Contact", **person)
+        case = add(sandbox, "Service Request", Contact_Id=jane, Abstract="No signal", Status="Open")
+        crm = partner("events:write", "members:read", "members:write", "crm:read", "crm:write")
 
-    event = {"object": "member", "event": "create", "memberNumber": number}
-    assert crm.post("/crm/events", json=event).status_code == 202
+        event = {"object": "member", "event": "create", "memberNumber": number}
+        assert crm.post("/crm/events", json=event).status_code == 202
 
-    def told() -> dict[str, str]:
-        members = sandbox.get("/_control/siebel/records/LOY Member").json()["items"]
-        [found] = [row for row in members if row["Member Number"] == number]
-        held: dict[str, str] = found
-        return held
+        def told() -> dict[str, str]:
+            members = sandbox.get("/_control/siebel/records/LOY Member").json()["items"]
+            [found] = [row for row in members if row["Member Number"] == number]
+            held: dict[str, str] = found
+            return held
 
-    until = time.monotonic() + 30
-    while not told().get("CT Sync Status") and time.monotonic() < until:
-        time.sleep(0.2)
-    assert told()["CT Sync Status"] == "Success"
-    users = sandbox.get("/_control/crowdtwist/users").json()["items"]
-    assert [user["last_name"] for user in users if user["third_party_id"] == number] == ["Miller"]
+        until = time.monotonic() + 30
+        while not told().get("CT Sync Status") and time.monotonic() < until:
+            time.sleep(0.2)
+        assert told()["CT Sync Status"] == "Success"
+        users = sandbox.get("/_control/crowdtwist/users").json()["items"]
+        assert [user["last_name"] for user in users if user["third_party_id"] == number] == ["Miller"]
 
-    assert crm.get(f"/crm/customers/{jane}").json()["lastName"] == "Miller"
-    assert crm.get(f"/crm/customers/{jane}/cases/{case}").json()["subject"] == "No signal"
-    found = crm.get("/crm/customers", params={"email": person["Email_Address"]}).json()["items"]
-    assert [each["accountId"] for each in found] == [jane]
-    refused = crm.patch(f"/crm/customers/{jane}", json={"lastName": "X"})
-    assert (refused.status_code, refused.json()["code"]) == (409, "crm-elsewhere")
+        assert crm.get(f"/crm/customers/{jane}").json()["lastName"] == "Miller"
+        assert crm.get(f"/crm/customers/{jane}/cases/{case}").json()["subject"] == "No signal"
+        found = crm.get("/crm/customers", params={"email": person["Email_Address"]}).json()["items"]
+        assert [each["accountId"] for each in found] == [jane]
+        refused = crm.patch(f"/crm/customers/{jane}", json={"lastName": "X"})
+        assert (refused.status_code, refused.json()["code"]) == (409, "crm-elsewhere")
+
+    def test_each_failure_of_it_is_found_by_its_cause_and_put_right_by_one_resubmission(
+        self, stack: Stack, api: httpx.Client, sandbox: httpx.Client
+    ) -> None:
+        """Social posts and leads, of which the built-in CRM would have no failure of a vendor."""
+        bench = Bench(stack, api, sandbox)
+        since = datetime.now(UTC).isoformat()
+        marks: list[str] = []
+
+        def post(mark: str) -> str:
+            marks.append(mark)
+            answer = api.post("/social/posts", json=factories.post(uniqueId=mark, authorId=mark, body=mark))
+            post_id: str = answer.json()["postId"]
+            return post_id
+
+        desk = Desk("siebel", "SiebelSecretArn", {"social_post": post, "lead": metas_leads(bench)})
+        try:
+            provoke(bench, desk)
+        finally:
+            bench.fault("siebel", None)
+        put_right(bench, [desk], since)
+
+        for (flow, what), codes in desk.found.items():
+            assert codes <= CODES[what] | {"circuit-open"}, (flow, what)
+        for ledger_id in desk.entries:
+            assert bench.entry(ledger_id)["status"] in DONE
+        opened: list[dict[str, Any]] = sandbox.get("/_control/siebel/records/Service Request").json()["items"]
+        for mark in marks:
+            assert sum(mark in row.get("Description", "") for row in opened) == 1
 
 
 def test_and_then_the_built_in_crm_is_again(partner: PartnerClient, sandbox: httpx.Client) -> None:

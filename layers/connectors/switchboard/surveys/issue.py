@@ -5,14 +5,14 @@ was given does no harm.
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from switchboard import clock, customers, work
 from switchboard.connectors import survey_vendor
 from switchboard.dynamo import Item
 from switchboard.errors import SwitchboardError
-from switchboard.ledger import FAILED, Entry, entry_id
+from switchboard.ledger import FAILED, Accepted, Entry, entry_id
 from switchboard.settings import store
 from switchboard.settings.surveys import Survey, SurveysSettings
 from switchboard.survey_vendor import Contact
@@ -36,11 +36,18 @@ def survey_settings(survey_id: str) -> Survey:
 
 
 def accept(
-    survey_id: str, request: NewInvitation, *, partner_id: str, correlation_id: str, by_rule: bool = False
-) -> Entry:
+    survey_id: str,
+    request: NewInvitation,
+    *,
+    partner_id: str,
+    correlation_id: str,
+    by_rule: bool = False,
+    lease: timedelta | None = None,
+) -> Accepted:
     """Enter an invitation; one that failed before is entered anew, with what is asked now.
 
-    `by_rule`: nobody waits for the URL, so that without a setting the CRM sends the mail.
+    `by_rule`: nobody waits for the URL, so that without a setting the CRM sends the mail. With a `lease`, one
+    that is new is claimed in the same write, for a caller who makes it at once.
     """
     entity = f"{survey_id}:{request.entity}"
     payload = request.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -54,10 +61,11 @@ def accept(
         "correlation_id": correlation_id,
         "customer_id": request.customer_id,
     }
-    entry = work.ledger().accept(**facts).entry
+    accepted = work.ledger().accept(**facts, lease=lease)
+    entry = accepted.entry
     if entry.status in FAILED:
-        entry = work.ledger().accept(**facts, version=entry.version + 1).entry
-    return entry
+        return Accepted(work.ledger().accept(**facts, version=entry.version + 1).entry, is_new=False)
+    return accepted
 
 
 def invitation_id(survey_id: str, request: NewInvitation, partner_id: str) -> str:
@@ -87,9 +95,18 @@ def contact_of(survey: Survey, key: str, request: NewInvitation, moment: datetim
 
 def do(entry: Entry, result: Item, *, ask: AskVendor | None = None) -> Outcome:
     """Make one invitation; `ask` is the vendor, unless somebody has asked him for many at once."""
+    return complete(entry, result, made(entry, ask))
+
+
+def made(entry: Entry, ask: AskVendor | None) -> Invitation:
+    """The invitation of an entry, if need be as it is made now."""
     survey_id, request = request_of(entry)
-    kept = invitations().get(entry.ledger_id) or _make(entry, survey_id, request, ask)
-    result.update(surveyId=survey_id, invitationId=kept.invitation_id, surveyUrl=kept.survey_url)
+    return invitations().get(entry.ledger_id) or _make(entry, survey_id, request, ask)
+
+
+def complete(entry: Entry, result: Item, kept: Invitation) -> Outcome:
+    """What is to be done once the invitation is there."""
+    result.update(surveyId=kept.survey_id, invitationId=kept.invitation_id, surveyUrl=kept.survey_url)
     delivery.enter(kept, correlation_id=entry.correlation_id)
     return Outcome("synced", customer_id=kept.customer_id or customers.by_email(kept.email))
 
