@@ -1,7 +1,7 @@
 """State machines: the ledger, a member, a trigger, driven by hypothesis against a model of a few lines.
 
-`SWITCHBOARD_MACHINE_EXAMPLES` is the number of walks of each: in the tests two short ones, the same ones every
-time; `make prove` asks for many.
+`SWITCHBOARD_MACHINE_EXAMPLES` is the number of walks of each: in the tests two short ones, the same ones
+every time; `make prove` asks for many.
 """
 
 import json
