@@ -129,12 +129,16 @@ def _problems_of(route: Route) -> list[int]:
     problems = {400, 405, 413, 500, 503}
     if route.scope is not None:
         problems |= {401, 403, 429}
+    elif route.path.startswith("/hooks/") and "{" not in route.path:  # it proves its caller by what is sent
+        problems |= {401, 403}
     if "{" in route.path:
-        problems |= {404}
+        problems |= {404, 422}
     if route.method != "GET":
         problems |= {409, 415, 422, 502}
     if route.query is not None:
         problems |= {422}
+    if route.path.startswith("/crm/") and route.method in ("PUT", "PATCH", "DELETE"):
+        problems |= {412}  # these take If-Match
     return sorted(problems)
 
 

@@ -182,6 +182,13 @@ def test_what_is_made_without_an_id_gets_one(deployment: Deployment, ocs: Sandbo
     assert len(ocs.control("entities")["customer"]) == 1
 
 
+def test_a_null_beside_an_id_says_nothing(deployment: Deployment, ocs: Sandbox) -> None:
+    made(deployment, "customer", "c-1")
+    body = {"accountProfile": "p", "externalId": "a-1", "customer": {"externalId": "c-1", "refId": None}}
+    assert call(deployment, "POST", "accounts", body).status == 201
+    assert "refId" not in json.dumps(writes(ocs)[-1])
+
+
 def test_the_vendors_words_reach_the_caller(deployment: Deployment, ocs: Sandbox) -> None:
     reply = call(deployment, "POST", "customers", {"customerProfile": "missing"})
     assert (reply.status, reply.json["code"]) == (502, "remote-refused")

@@ -1,4 +1,4 @@
-"""Who may do what in AWS: each step, in a mocked account, with its own role, its own variables, its own memory.
+"""Who may do what in AWS: each step, in a mocked account, has its own role, its own variables and memory.
 
 moto lets everybody do everything, and a test runs all steps in one process. Where `SWITCHBOARD_STRICT` is set
 (`make prove`), a step has what its function has on AWS and no more:
@@ -10,8 +10,8 @@ moto lets everybody do everything, and a test runs all steps in one process. Whe
 - a variable that the template does not give to its function is not there;
 - at a step's first turn, what the process has cached for others is forgotten.
 
-What was used is written down (`SWITCHBOARD_ACTIONS_USED`, a file of JSON Lines), so that a grant which no test
-needs can be found after a whole run (`python -m tools.prove`).
+What was used is written down (`SWITCHBOARD_ACTIONS_USED`, a file of JSON Lines), so that a grant which no
+test needs can be found after a whole run (`python -m tools.prove`).
 """
 
 import json
@@ -54,7 +54,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a statement of a role allows: `leading` are the patterns of its leading keys, None for all keys."""
+    """What a statement of a role allows: `leading` are patterns of leading keys, None for all keys."""
 
     action: str
     resource: str
@@ -129,7 +129,7 @@ def acting_as(step: str) -> Iterator[None]:
 
 @contextmanager
 def enforced(forget: Callable[[], None]) -> Iterator[None]:
-    """Give each step what its function has, where `SWITCHBOARD_STRICT` is set; `forget` empties all caches."""
+    """Give each step what its function has, under `SWITCHBOARD_STRICT`; `forget` empties all caches."""
     if STRICT not in os.environ:
         yield
         return
@@ -311,7 +311,8 @@ def _check(step: str, asked: Asked) -> None:
     if not any(grant.covers(asked) for grant in grants):
         keys = f" with the keys {sorted(set(asked.keys))}" if asked.keys else ""
         _denied.append(
-            f"{step} may not do {asked.action} to {asked.resource or 'this'}{keys}: its role does not grant it"
+            f"{step} may not do {asked.action} to {asked.resource or 'this'}{keys}:"
+            " its role does not grant it"
         )
         raise NotAllowed(_denied[-1])
     use = (step, asked.action, asked.resource)

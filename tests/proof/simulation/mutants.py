@@ -118,8 +118,8 @@ def resubmit_without_lease(patch: pytest.MonkeyPatch) -> None:
         return update(table, pk, sk, expression, **options)
 
     patch.setattr(Table, "update", take)
-    impatient = ("in_progress", *ledger.FAILED)
-    patch.setattr("functions.operations.ledger.FAILED", impatient)
+    impatient = ("in_progress", *ledger.RESUBMITTABLE)
+    patch.setattr("functions.operations.ledger.RESUBMITTABLE", impatient)
     patch.setattr(queues, "offer", lambda entry: queues.send(entry, alone=True))
 
 

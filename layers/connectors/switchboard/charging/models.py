@@ -67,6 +67,8 @@ class Reference(ApiModel):
     def _is_one(self) -> Self:
         if (self.external_id is None) == (self.ref_id is None):
             raise ValueError("exactly one of externalId and refId")
+        # A null beside it says nothing, and is sent to nobody.
+        self.model_fields_set.discard("external_id" if self.external_id is None else "ref_id")
         return self
 
 
