@@ -184,10 +184,10 @@ def unused_grants() -> list[str]:
 
     used = {tuple(json.loads(line)) for line in USED.read_text().splitlines()} if USED.exists() else set()
     return [
-        f"`{step}` {action}"
+        f"`{step}` {action} on {resource}"
         for step, grants in sorted(granted().items())
-        for action in sorted({action for action, _ in grants} - NOT_SEEN_HERE)
-        if (step, action) not in used
+        for action, resource in sorted({(grant.action, grant.resource) for grant in grants})
+        if action not in NOT_SEEN_HERE and (step, action, resource) not in used and resource
     ]
 
 

@@ -364,7 +364,7 @@ class World:
         deliveries = any(
             item.get("status") in ("pending", "retrying", "in_progress")
             for item in self.state_items()
-            if str(item["pk"]).startswith("DELIVERY#")
+            if str(item["sk"]).startswith("DELIVERY#")
         )
         return waiting or deliveries
 
