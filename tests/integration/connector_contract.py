@@ -5,6 +5,7 @@ one that writes; docs/extend.md shows it. When all of these pass, and the verbs'
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ class Vendor:
         return self.handler(request)
 
 
-class ConnectorContract:
+class ConnectorContract(ABC):
     """What a connector's test module fills in, and the tests that come with it."""
 
     name: str
@@ -44,17 +45,17 @@ class ConnectorContract:
     refusal: tuple[int, object]
     """Status and body with which the vendor refuses data, with the words `is not valid: jane@example.com`."""
 
+    @abstractmethod
     def connect(self, transport: httpx.BaseTransport) -> Any:
         """The connector, over a transport."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, connector: Any) -> object:
         """Call a verb that reads."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, connector: Any) -> object:
         """Call a verb that writes."""
-        raise NotImplementedError
 
     @pytest.fixture(autouse=True)
     def _connected(self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
