@@ -1,18 +1,14 @@
-"""The rest of source 000 on the deployed stack: replies, leads, campaigns; and Siebel as its CRM."""
+"""The rest of source 000 on the deployed stack: replies, leads, campaigns."""
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import httpx
-import pytest
-from botocore.config import Config
 
 from tests.support import factories
-from tools.stack import Stack
 
 UNFINISHED = ("pending", "in_progress", "retrying", "unknown")
 
@@ -117,95 +113,3 @@ def test_campaigns_are_made_found_and_linked(api: httpx.Client) -> None:
         "On Facebook"
     ]
     assert api.delete(link).status_code == 204
-
-
-# Siebel as the CRM
-
-
-def switch(stack: Stack, crm: str) -> None:
-    """Update that one parameter of the deployed stack."""
-    cloudformation = boto3.client(
-        "cloudformation",
-        endpoint_url=stack.aws_endpoint,
-        region_name=stack.region,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        # The emulator answers nobody while it changes every function.
-        config=Config(proxies={}, read_timeout=300, retries={"total_max_attempts": 1}),
-    )
-    [present] = cloudformation.describe_stacks(StackName=stack.stack_name)["Stacks"]
-    parameters: list[Any] = [
-        {"ParameterKey": each["ParameterKey"], "UsePreviousValue": True}
-        for each in present["Parameters"]
-        if each["ParameterKey"] != "CrmConnector"
-    ]
-    cloudformation.update_stack(
-        StackName=stack.stack_name,
-        UsePreviousTemplate=True,
-        Parameters=[*parameters, {"ParameterKey": "CrmConnector", "ParameterValue": crm}],
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-    )
-
-    def look() -> str | None:
-        [stands] = cloudformation.describe_stacks(StackName=stack.stack_name)["Stacks"]
-        return None if stands["StackStatus"].endswith("IN_PROGRESS") else stands["StackStatus"]
-
-    assert until(look, "the update") == "UPDATE_COMPLETE"
-
-
-@pytest.fixture
-def on_siebel(stack: Stack, api: httpx.Client, sandbox: httpx.Client) -> Iterator[httpx.Client]:
-    """The API with Siebel behind it; the built-in CRM is put back at the end."""
-    sandbox.post("/_control/siebel/reset")
-    switch(stack, "siebel")
-    try:
-        assert api.get("/health").json()["crm"] == "siebel"
-        yield api
-    finally:
-        sandbox.delete("/_control/siebel/faults")
-        switch(stack, "builtin")
-
-
-def records(sandbox: httpx.Client, component: str) -> list[dict[str, str]]:
-    items: list[dict[str, str]] = sandbox.get(f"/_control/siebel/records/{component}").json()["items"]
-    return items
-
-
-def test_source_000_with_siebel_and_siebel_away_in_the_middle(
-    on_siebel: httpx.Client, sandbox: httpx.Client
-) -> None:
-    api = on_siebel
-    post = fresh_post()
-    first = pushed(api, post)
-    before = settled(api, f"/social/posts/{first}")
-    assert before["status"] == "synced"
-
-    sandbox.post("/_control/siebel/faults", json={"kind": "status", "status": 503})
-    second = pushed(api, fresh_post(authorId=post["authorId"], parentId=post["uniqueId"]))
-    third = pushed(api, fresh_post())
-
-    def waits() -> bool | None:
-        states = [api.get(f"/social/posts/{post_id}").json()["status"] for post_id in (second, third)]
-        return True if states == ["retrying", "retrying"] else None
-
-    assert until(waits, "the posts to wait for Siebel")
-    sandbox.delete("/_control/siebel/faults")
-    # And the first answer after that is lost, once Siebel has done what it was asked.
-    fault = {"kind": "answerLost", "count": 1, "method": "POST", "path": "Service Request$"}
-    sandbox.post("/_control/siebel/faults", json=fault)
-
-    [campaign] = api.get("/campaigns", params={"name": "summer"}).json()["items"]
-    refs = [{"community": post["community"], "uniqueId": post["uniqueId"]}]
-    lead = fresh_lead(posts=refs, campaignSourceId=campaign["sourceId"])
-    made = api.post("/leads", json=lead)
-    assert (made.status_code, made.json()["customerId"]) == (201, before["customerId"])
-    assert api.post("/leads", json=lead).json()["leadId"] == made.json()["leadId"]
-    assert replied(api, first)["status"] == "sent"
-
-    for post_id in (second, third):  # "retrying" is what they leave now, by themselves
-        assert settled(api, f"/social/posts/{post_id}")["status"] == "synced"
-    assert api.get(f"/social/posts/{second}").json()["caseId"] == before["caseId"]
-    assert len(records(sandbox, "Service Request")) == 2
-    assert len(records(sandbox, "Contact")) == 2
-    assert len(records(sandbox, "Lead")) == 1
-    assert len(records(sandbox, "Action")) == 2  # the thread's post, and the reply
