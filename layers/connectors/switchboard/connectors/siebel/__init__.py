@@ -9,40 +9,25 @@
 The caller's `key` becomes the record's Integration Id, its natural key: an insert whose answer was lost
 finds its own record when it is repeated. Integration Id as a user key is INFERRED from common practice;
 where a Siebel has no such user key, its administrator adds one (docs/siebel.md).
-
-Two posts of one unknown author at once may make one contact only, and Siebel knows no unique social
-profile. So a slot in the State table says which Integration Id the contact of a profile has; whoever comes
-second inserts that same one, and so meets it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from switchboard import clock, ids
 from switchboard.breaker import PATIENT_THRESHOLD, Gate
+from switchboard.connectors.siebel.assignment import Assignment
 from switchboard.connectors.siebel.campaigns import Campaigns
+from switchboard.connectors.siebel.cases import Cases
+from switchboard.connectors.siebel.contacts import Contacts
 from switchboard.connectors.siebel.leads import Leads
 from switchboard.connectors.siebel.members import Members
 from switchboard.connectors.siebel.records import Records
-from switchboard.connectors.siebel.rest import (
-    BAD_REFERENCE,
-    TIME,
-    AlreadyThere,
-    Rest,
-    Row,
-    basic_auth,
-    classify,
-    equals,
-    is_empty,
-    moment,
-    plain,
-)
+from switchboard.connectors.siebel.rest import PREFIX, Rest, basic_auth, classify
 from switchboard.connectors.siebel.slots import Slots
 from switchboard.connectors.siebel.surveys import Surveys
 from switchboard.crm import (
-    UNLINKED,
     Campaign,
     CampaignFilter,
     CampaignPage,
@@ -60,15 +45,11 @@ from switchboard.crm import (
     SurveyResponse,
 )
 from switchboard.dynamo import Table
-from switchboard.errors import VendorError
 from switchboard.http import ConnectorClient
-from switchboard.observability import logger
 from switchboard.settings import store
 from switchboard.settings.siebel import SiebelSettings
 
 __all__ = ["Siebel", "connect"]
-
-_PREFIX = "swb"
 
 
 def connect(state: Table) -> "Siebel":
@@ -105,99 +86,15 @@ class Siebel:
 
     def find_customers_by_profile(self, community: str, author_id: str, *, key: str) -> CustomerMatch:
         """One request for the profiles, and one more for each contact that carries it."""
-        own = ids.derived(_PREFIX, "customer", key)
-        contacts = filter(None, map(self._contact, self._carriers(community, author_id)))
-        names = self._settings().contacts.fields
-        return CustomerMatch(
-            tuple(self._customer(row, created=row.get(names.key) == own) for row in contacts)
-        )
+        return self._contacts().find_by_profile(community, author_id, key=key)
 
     def create_customer_from_profile(self, profile: SocialProfile, *, key: str) -> Customer:
         """Two requests: the contact, then its profile. A repeat finds what was there already."""
-        mine = ids.derived(_PREFIX, "customer", key)
-        while True:
-            slot = self._slots.take(profile.community, profile.author_id, mine)
-            if slot.row_id is None:
-                row = self._ensure_contact(profile, slot.owner)
-                self._slots.settle(profile.community, profile.author_id, slot.owner, row["Id"])
-                return self._customer(row, created=slot.owner == mine)
-            known = self._contact(slot.row_id)
-            if known is not None:
-                return self._customer(known, created=slot.owner == mine)
-            if slot.owner == mine:
-                raise VendorError("record-deleted")
-            self._slots.release(profile.community, profile.author_id, slot.owner)
+        return self._contacts().create_from_profile(profile, key=key)
 
     def rename_temporary_customer(self, customer_id: str, profile: SocialProfile) -> Customer:
         """Two requests, one when there is nothing to change."""
-        row = self._contact(customer_id)
-        if row is None:
-            raise VendorError("record-deleted")
-        customer = self._customer(row)
-        name = profile.author_name
-        if not customer.temporary or customer.last_name == name:
-            return customer
-        names = self._settings().contacts.fields
-        self._rest.update(
-            self._settings().contacts, customer_id, {names.first_name: name, names.last_name: name}
-        )
-        return Customer(customer_id, name, name, temporary=True)
-
-    def _carriers(self, community: str, author_id: str) -> list[str]:
-        profiles = self._settings().profiles
-        names = profiles.fields
-        author, place = plain(author_id), _community(community)
-        spec = (
-            f"{equals(profiles, names.author, author)} AND "
-            f"{equals(profiles, names.community, place, ignore_case=True)}"
-        )
-        # Compared once more: how a search compares is this Siebel's affair.
-        found = (
-            row[names.contact_id]
-            for row in self._rest.find(profiles, spec)
-            if row.get(names.author) == author and row.get(names.community, "").casefold() == place
-        )
-        return list(dict.fromkeys(found))
-
-    def _contact(self, row_id: str) -> Row | None:
-        return self._rest.get(self._settings().contacts, row_id)
-
-    def _ensure_contact(self, profile: SocialProfile, integration_id: str) -> Row:
-        contacts = self._settings().contacts
-        names = contacts.fields
-        fields = {
-            names.key: integration_id,
-            names.first_name: profile.author_name,
-            names.last_name: profile.author_name,
-        }
-        try:
-            row: Row = fields | {"Id": self._rest.insert(contacts, fields)}
-        except AlreadyThere:
-            row = self._by_key(contacts.fields.key, integration_id)
-        self._add_profile(row["Id"], profile)
-        return row
-
-    def _by_key(self, field: str, integration_id: str) -> Row:
-        contacts = self._settings().contacts
-        for row in self._rest.find(contacts, equals(contacts, field, integration_id)):
-            return row
-        raise VendorError("conflict", "Siebel has the Integration Id, but shows no such contact.")
-
-    def _add_profile(self, contact_id: str, profile: SocialProfile) -> None:
-        settings = self._settings()
-        names = settings.profiles.fields
-        fields = {names.author: plain(profile.author_id), names.community: _stored(profile.community)}
-        try:
-            self._rest.insert_child(settings.contacts, contact_id, settings.profiles, fields)
-        except AlreadyThere:
-            return
-
-    def _customer(self, row: Row, *, created: bool = False) -> Customer:
-        names = self._settings().contacts.fields
-        first, last = row.get(names.first_name) or None, row[names.last_name]
-        # Siebel has no such flag: a contact of ours with one name twice is still called by the user name.
-        temporary = first == last and str(row.get(names.key, "")).startswith(f"{_PREFIX}_")
-        return Customer(row["Id"], first, last, temporary=temporary, created=created)
+        return self._contacts().rename_temporary(customer_id, profile)
 
     # cases --------------------------------------------------------------------------------------------
 
@@ -205,176 +102,35 @@ class Siebel:
         self, customer_id: str, conversation: str, *, key: str, active_within: timedelta
     ) -> Case | None:
         """The one with the latest activity; one request."""
-        own = ids.derived(_PREFIX, "case", key)
-        requests = self._settings().requests
-        names = requests.fields
-        whose = (
-            is_empty(requests, names.contact_id)
-            if customer_id == UNLINKED
-            else equals(requests, names.contact_id, customer_id)
-        )
-        spec = (
-            f"{equals(requests, names.conversation, _thread(conversation))} AND "
-            f"{equals(requests, names.status, requests.open_status)} AND {whose}"
-        )
-        rows = [row for row in self._rest.find(requests, spec) if self._is_active(row, active_within)]
-        found = max(
-            rows,
-            key=lambda row: (row.get(names.key) == own, self._last_activity(row), row["Id"]),
-            default=None,
-        )
-        return self._case(found, created=found.get(names.key) == own) if found else None
+        return self._cases().find_open(customer_id, conversation, key=key, active_within=active_within)
 
     def open_case(self, customer_id: str, case: NewCase, *, key: str) -> Case:
         """One request; two more when no rule of ours assigns it and the Assignment Manager does."""
-        settings = self._settings()
-        requests = settings.requests
-        names = requests.fields
-        description = case.description
-        if case.candidates:
-            description += f"\n\nOne of these contacts: {', '.join(case.candidates)}"
-        fields = {
-            names.key: ids.derived(_PREFIX, "case", key),
-            names.contact_id: None if customer_id == UNLINKED else customer_id,
-            names.subject: case.subject,
-            names.description: description,
-            names.channel: case.channel,
-            names.status: requests.open_status,
-            names.priority: case.priority,
-            names.owner: case.assigned_to,
-            names.conversation: _thread(case.conversation) if case.conversation is not None else None,
-            names.last_activity: self._moment(),
-        }
-        try:
-            row_id = self._rest.insert(requests, fields)
-        except AlreadyThere:
-            row = self._case_by_key(names.key, str(fields[names.key]))
-        except VendorError as error:
-            raise self._gone(error, customer_id) from error
-        else:
-            row = {name: value for name, value in fields.items() if value is not None} | {"Id": row_id}
-        if not row.get(names.owner):
-            row = self._assigned(row["Id"]) or row
-        return self._case(row, created=True)
+        return self._cases().open(customer_id, case, key=key)
 
     def append_to_case(
         self, customer_id: str, case_id: str, body: str, *, key: str, active_within: timedelta
     ) -> Case | None:
         """Three requests: look at the case, add the activity, note it on the case."""
-        requests = self._settings().requests
-        names = requests.fields
-        row = self._rest.get(requests, case_id)
-        if row is None:
-            return None
-        whose = row.get(names.contact_id) or UNLINKED
-        if customer_id not in (whose, UNLINKED):
-            return None
-        if row.get(names.status) == requests.open_status and self._is_active(row, active_within):
-            self._add_activity(case_id, body, key)
-            return self._case(row)
-        return self._case(row) if self._has_activity(key) else None
+        return self._cases().append(customer_id, case_id, body, key=key, active_within=active_within)
 
     def note_on_case(self, customer_id: str, case_id: str, body: str, *, key: str) -> None:
         """Three requests, as `append_to_case`."""
-        if self._rest.get(self._settings().requests, case_id) is None:
-            raise VendorError("not-found", "The CRM has no such case.")
-        self._add_activity(case_id, body, key)
+        self._cases().note(case_id, body, key=key)
 
     def link_case(self, case_id: str, customer_id: str) -> Case:
         """Two requests, one when it is linked already."""
-        requests = self._settings().requests
-        names = requests.fields
-        row = self._rest.get(requests, case_id)
-        if row is None:
-            raise VendorError("not-found", "The CRM has no such case.")
-        whose = row.get(names.contact_id)
-        if whose and whose != customer_id:
-            raise VendorError("conflict", "The case was linked to another customer.")
-        if not whose:
-            try:
-                self._rest.update(requests, case_id, {names.contact_id: customer_id})
-            except VendorError as error:
-                raise self._gone(error, customer_id) from error
-        return self._case(row | {names.contact_id: customer_id})
-
-    def _gone(self, error: VendorError, customer_id: str) -> VendorError:
-        """`record-deleted` when Siebel refused because the contact is not there, else the error."""
-        refused = error.extra.get("sbl") == BAD_REFERENCE and customer_id != UNLINKED
-        return VendorError("record-deleted") if refused and self._contact(customer_id) is None else error
-
-    def _assigned(self, row_id: str) -> Row | None:
-        """Let the Assignment Manager assign a case that no rule of ours does; the case as it is then."""
-        settings = self._settings()
-        if not self._assign(settings.assignment.request_object, row_id):
-            return None
-        return self._rest.get(settings.requests, row_id)
-
-    def _assign(self, object_name: str, row_id: str) -> bool:
-        """Whether Siebel's Assignment Manager took it; one that refuses costs no customer his case."""
-        assignment = self._settings().assignment
-        if not assignment.enabled:
-            return False
-        try:
-            self._rest.call(assignment.method, {"AsgnObjName": object_name, "ObjRowId": row_id})
-        except VendorError as error:
-            if error.error.retryable and error.code != "remote-auth":
-                raise
-            logger.warning("the assignment manager refused", code=error.code, detail=error.detail)
-            return False
-        return True
-
-    def _case_by_key(self, field: str, integration_id: str) -> Row:
-        requests = self._settings().requests
-        for row in self._rest.find(requests, equals(requests, field, integration_id)):
-            return row
-        raise VendorError("conflict", "Siebel has the Integration Id, but shows no such case.")
-
-    def _add_activity(self, case_id: str, body: str, key: str) -> None:
-        settings = self._settings()
-        names = settings.activities.fields
-        fields = {
-            names.key: ids.derived(_PREFIX, "followup", key),
-            names.request_id: case_id,
-            names.body: body,
-        }
-        # Where it is there already, its first worker may have died before the case was touched.
-        with suppress(AlreadyThere):
-            self._rest.insert(settings.activities, fields)
-        self._rest.update(
-            settings.requests, case_id, {settings.requests.fields.last_activity: self._moment()}
-        )
-
-    def _has_activity(self, key: str) -> bool:
-        activities = self._settings().activities
-        spec = equals(activities, activities.fields.key, ids.derived(_PREFIX, "followup", key))
-        return any(True for _ in self._rest.find(activities, spec))
-
-    def _moment(self) -> str:
-        return self._now().astimezone(UTC).strftime(TIME)
-
-    def _last_activity(self, row: Row) -> datetime:
-        written = row.get(self._settings().requests.fields.last_activity)
-        return moment(written) or datetime.min.replace(tzinfo=UTC)
-
-    def _is_active(self, row: Row, active_within: timedelta) -> bool:
-        return self._last_activity(row) >= self._now() - active_within
-
-    def _case(self, row: Row, *, created: bool = False) -> Case:
-        requests = self._settings().requests
-        names = requests.fields
-        status = "open" if row.get(names.status) == requests.open_status else "closed"
-        owner = row.get(names.owner) or None
-        return Case(row.get(names.contact_id) or UNLINKED, row["Id"], status, owner, created)
+        return self._cases().link(case_id, customer_id)
 
     # leads and campaigns ------------------------------------------------------------------------------
 
     def create_lead(self, lead: NewLead, *, key: str) -> Lead:
         """See `leads.Leads`: about six requests."""
-        return self._leads().create(lead, integration_id=ids.derived(_PREFIX, "lead", key))
+        return self._leads().create(lead, integration_id=ids.derived(PREFIX, "lead", key))
 
     def look_up_lead(self, lead: NewLead, *, key: str) -> tuple[str | None, str | None]:
         """Up to four requests."""
-        return self._leads().look_up(lead, integration_id=ids.derived(_PREFIX, "lead", key))
+        return self._leads().look_up(lead, integration_id=ids.derived(PREFIX, "lead", key))
 
     def find_campaigns(self, wanted: CampaignFilter, *, limit: int, cursor: str | None) -> CampaignPage:
         """See `campaigns.Campaigns`."""
@@ -445,35 +201,22 @@ class Siebel:
         """One request for each 100."""
         return self._surveys().responses_of(customer_id)
 
-    def _records(self) -> Records:
-        return Records(self._rest, self._settings(), self._customer, self._carriers)
+    # the parts, each with the settings of now -----------------------------------------------------------
 
-    def _surveys(self) -> Surveys:
-        return Surveys(self._rest, self._settings(), self._gone)
+    def _contacts(self) -> Contacts:
+        return Contacts(self._rest, self._settings(), self._slots)
+
+    def _assignment(self) -> Assignment:
+        return Assignment(self._rest, self._settings().assignment)
+
+    def _cases(self) -> Cases:
+        return Cases(self._rest, self._settings(), self._contacts(), self._assignment(), self._now)
 
     def _leads(self) -> Leads:
-        settings = self._settings()
+        return Leads(self._rest, self._settings(), self._contacts(), self._assignment())
 
-        def authors(profiles: tuple[SocialProfile, ...]) -> Iterator[str]:
-            for profile in profiles:
-                yield from self._carriers(profile.community, profile.author_id)
+    def _records(self) -> Records:
+        return Records(self._rest, self._settings(), self._contacts())
 
-        def assign(lead_id: str) -> bool:
-            return self._assign(settings.assignment.lead_object, lead_id)
-
-        return Leads(self._rest, settings, authors, self._add_profile, self._customer, assign)
-
-
-def _community(community: str) -> str:
-    """A community as it is searched for and compared: case never counts."""
-    return plain(community.casefold())
-
-
-def _stored(community: str) -> str:
-    """A community as it is written: as the network calls itself, where Siebel can hold and find that."""
-    folded = community.casefold()
-    return community if plain(community) == community and plain(folded) == folded else plain(folded)
-
-
-def _thread(conversation: str) -> str:
-    return ids.derived("cnv", conversation)
+    def _surveys(self) -> Surveys:
+        return Surveys(self._rest, self._settings(), self._contacts())

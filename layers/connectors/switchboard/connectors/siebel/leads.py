@@ -7,12 +7,14 @@ the two integration objects, and `Lead Id` among what comes out.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from switchboard.connectors.siebel.rest import AlreadyThere, Rest, Row, equals
-from switchboard.crm import Customer, Lead, NewLead, SocialProfile
+from switchboard.connectors.siebel.assignment import Assignment
+from switchboard.connectors.siebel.contacts import Contacts
+from switchboard.connectors.siebel.rest import Rest, Row, equals
+from switchboard.crm import Lead, NewLead
 from switchboard.errors import AnswerLost, FieldError, VendorError
 from switchboard.settings.siebel import Component, SiebelSettings
 
@@ -21,18 +23,12 @@ _DUPLICATE = "Duplicate Lead"
 
 @dataclass(frozen=True, slots=True)
 class Leads:
-    """The lead verb; what it needs of the contacts comes from the connector.
-
-    authors: row ids of the contacts that carry these profiles. add_profile: puts one on a contact.
-    customer: a contact as the port's customer. assign: lets the Assignment Manager assign a lead.
-    """
+    """The verbs of leads."""
 
     rest: Rest
     settings: SiebelSettings
-    authors: Callable[[tuple[SocialProfile, ...]], Iterator[str]]
-    add_profile: Callable[[str, SocialProfile], None]
-    customer: Callable[[Row], Customer]
-    assign: Callable[[str], bool]
+    contacts: Contacts
+    assignment: Assignment
 
     def create(self, lead: NewLead, *, integration_id: str) -> Lead:
         """The port's `create_lead`. Every step of it finds what an earlier attempt has done."""
@@ -47,7 +43,7 @@ class Leads:
         contact_id = row.get(names.contact_id) or ""
         self._complete(contact_id, lead)
         owner = row.get(names.owner)
-        if not owner and self.assign(row["Id"]):
+        if not owner and self.assignment.assign(self.settings.assignment.lead_object, row["Id"]):
             owner = (self.rest.get(self.settings.leads, row["Id"]) or row).get(names.owner)
         return Lead(row["Id"], contact_id, owner or None)
 
@@ -98,7 +94,7 @@ class Leads:
             found |= {row["Id"] for row in self.rest.find(contacts, spec)}
         if not found and lead.phone is not None:
             found = {row["Id"] for row in self.rest.find(contacts, equals(contacts, names.phone, lead.phone))}
-        authors = set(self.authors(lead.profiles))
+        authors = self.contacts.carriers_of(lead.profiles)
         candidates = authors & found or authors | found
         if len(candidates) > 1:
             raise VendorError("ambiguous-lead", extra={"candidates": sorted(candidates)})
@@ -151,7 +147,7 @@ class Leads:
         row = self.rest.get(contacts, contact_id)
         if row is None:
             return
-        if self.customer(row).temporary:
+        if self.contacts.customer(row).temporary:
             changes: dict[str, str | None] = {
                 names.first_name: lead.first_name,
                 names.last_name: lead.last_name,
@@ -159,12 +155,9 @@ class Leads:
             lacking = {names.email: lead.email, names.phone: lead.phone}
             changes |= {name: value for name, value in lacking.items() if value and not row.get(name)}
             self.rest.update(contacts, contact_id, changes)
-        missing = [profile for profile in lead.profiles if contact_id not in set(self.authors((profile,)))]
-        for profile in missing:
-            try:
-                self.add_profile(contact_id, profile)
-            except AlreadyThere:
-                continue
+        for profile in lead.profiles:
+            if contact_id not in self.contacts.carriers(profile.community, profile.author_id):
+                self.contacts.add_profile(contact_id, profile)
 
 
 def _asked(component: Component, name: str, value: str, field: str) -> str:

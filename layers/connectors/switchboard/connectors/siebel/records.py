@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from switchboard import clock, cursors
+from switchboard.connectors.siebel.contacts import Contacts
 from switchboard.connectors.siebel.rest import (
     Rest,
     Row,
@@ -22,7 +23,7 @@ from switchboard.connectors.siebel.rest import (
     moment,
 )
 from switchboard.countries import CODES
-from switchboard.crm import UNLINKED, Customer, CustomerFilter, RecordPage
+from switchboard.crm import UNLINKED, CustomerFilter, RecordPage
 from switchboard.errors import VendorError
 from switchboard.settings.siebel import Component, SiebelSettings
 
@@ -31,15 +32,11 @@ type Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The reading verbs.
-
-    customer: a contact as the port's customer. carriers: row ids of the contacts that carry a profile.
-    """
+    """The reading verbs."""
 
     rest: Rest
     settings: SiebelSettings
-    customer: Callable[[Row], Customer]
-    carriers: Callable[[str, str], list[str]]
+    contacts: Contacts
 
     # one --------------------------------------------------------------------------------------------------
 
@@ -130,7 +127,7 @@ class Records:
         names = contacts.fields
         tests = []
         if wanted.profile is not None:
-            carriers = self.carriers(*wanted.profile)
+            carriers = self.contacts.carriers(*wanted.profile)
             if not carriers:
                 return RecordPage([], None)
             tests.append(_either(equals(contacts, "Id", row_id) for row_id in carriers))
@@ -180,7 +177,7 @@ class Records:
                 "phone": row.get(names.phone),
                 "company": row.get(names.company),
                 "country": country if country in CODES else None,
-                "temporary": self.customer(row).temporary,
+                "temporary": self.contacts.customer(row).temporary,
             },
         )
 

@@ -28,6 +28,8 @@ TIME = "%m/%d/%Y %H:%M:%S"
 """How Siebel writes a time; read as UTC, which is what ours are written in."""
 
 MAX_PAGES = 1000
+PREFIX = "swb"
+"""Of the Integration Ids that are ours."""
 
 _NO_DATA = "There is no data"
 _SBL = re.compile(r"SBL-[A-Z]{2,5}-\d{2,6}")

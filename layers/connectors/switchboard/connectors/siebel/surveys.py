@@ -6,11 +6,11 @@ place.
 """
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from switchboard import ids
-from switchboard.connectors.siebel.rest import Rest, Row, equals
+from switchboard.connectors.siebel.contacts import Contacts
+from switchboard.connectors.siebel.rest import PREFIX, Rest, Row, equals
 from switchboard.crm import SurveyResponse
 from switchboard.errors import VendorError
 from switchboard.settings.siebel import SiebelSettings
@@ -22,15 +22,13 @@ class Surveys:
     Args:
         rest: the wire.
         settings: what this Siebel calls things.
-        gone: what a refusal means for a contact: `record-deleted` when it is not there any more.
+        contacts: whom they are about.
     """
 
-    def __init__(
-        self, rest: Rest, settings: SiebelSettings, gone: Callable[[VendorError, str], VendorError]
-    ) -> None:
+    def __init__(self, rest: Rest, settings: SiebelSettings, contacts: Contacts) -> None:
         self._rest = rest
         self._settings = settings
-        self._gone = gone
+        self._contacts = contacts
 
     def by_email(self, email: str) -> tuple[str, ...]:
         """Row ids of the contacts with this address; one request."""
@@ -83,7 +81,7 @@ class Surveys:
         surveys = self._settings.surveys
         names = surveys.fields
         fields = {
-            names.key: ids.derived("swb", customer_id, *key),
+            names.key: ids.derived(PREFIX, customer_id, *key),
             names.contact_id: customer_id,
             names.kind: kind,
             names.subject: subject,
@@ -92,7 +90,7 @@ class Surveys:
         try:
             self._rest.upsert(surveys, fields)
         except VendorError as error:
-            raise self._gone(error, customer_id) from error
+            raise self._contacts.gone(error, customer_id) from error
 
 
 def _read(row: Row, field: str) -> SurveyResponse | None:
