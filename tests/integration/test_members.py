@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.vendors.crowdtwist import CrowdTwist
-from switchboard import aws, queues, work
+from switchboard import aws, clock, queues, work
 from switchboard.connectors import crm
 from switchboard.members import member_ledger_id
 from tests.support import factories
@@ -389,6 +389,24 @@ def test_eight_resubmissions_at_once_make_one_effect(deployment: Deployment, cro
     assert statuses == [202] + [409] * 7
     deployment.run_queues()
     assert crowdtwist.methods() == ["PUT", "POST", "PUT"]
+
+
+@pytest.mark.parametrize("path", ["/members/1/sync", f"/ledger/{member_ledger_id('1')}/resubmit"])
+def test_so_do_eight_of_which_the_last_wait_for_a_function_until_the_first_is_done(
+    deployment: Deployment, crowdtwist: Sandbox, path: str
+) -> None:
+    refusal = json.dumps({"error": "param_error", "message": "No."})
+    crowdtwist.fault(kind="status", status=400, body=refusal)
+    put(deployment, "1")
+    deployment.run_queues()
+    crowdtwist.forget_calls()
+    statuses, at_once = [], clock.now()
+    for _ in range(8):
+        statuses.append(deployment.call("POST", path, arrived=at_once).status)
+        deployment.run_queues()
+    assert statuses == [202] + [409] * 7
+    assert crowdtwist.methods() == ["PUT"]
+    assert deployment.call("POST", path).status == 202
 
 
 def test_the_general_resubmission_works_on_members_too(deployment: Deployment, crowdtwist: Sandbox) -> None:
