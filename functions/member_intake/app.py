@@ -89,10 +89,13 @@ def resubmit(call: Call, member_number: str) -> Answer:
     if entry.status == "discarded":
         raise SwitchboardError("conflict", "The entry was discarded; a new version of the member revives it.")
     try:
-        again = work.ledger().reopen(entry, correlation_id=call.correlation_id, reason="resubmitted")
+        again = work.ledger().reopen(
+            entry, correlation_id=call.correlation_id, reason="resubmitted", asked_at=call.arrived_at
+        )
     except ConditionFailed:
         raise SwitchboardError("in-progress", "The entry has moved on meanwhile.") from None
-    queues.offer(again)
+    # Nobody waits to hear in which order; a dead worker's message would hold the member's group for minutes.
+    queues.offer(again, alone=True)
     return Answer(202, state_of(again, []))
 
 

@@ -61,7 +61,7 @@ def do(entry: Entry, result: Item) -> Outcome:
             raise
         else:
             _note(result, "Success", None)
-    result["untold"] = finding.as_item(logic.occasion(entry))
+    result["untold"] = finding.as_item(entry.taken_up_at)
     _tell_crm(entry, member, result)
     del result["untold"]
     customer_id = entry.customer_id or customers.by_email(member.email)

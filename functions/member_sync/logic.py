@@ -26,7 +26,7 @@ class Finding:
     detail: str | None = None
 
     def as_item(self, occasion: str) -> dict[str, Any]:
-        """As the ledger keeps it while the CRM has still to be told."""
+        """As the ledger keeps it while the CRM has still to be told; `occasion`: when it was taken up."""
         return {"for": occasion, "status": self.status, "code": self.code, "detail": self.detail}
 
 
@@ -34,11 +34,6 @@ GIVEN_UP = Finding(
     "integration_failure", "worker-lost", "Our workers died again and again while they worked on this member."
 )
 """What it comes to when workers die of it."""
-
-
-def occasion(entry: Entry) -> str:
-    """What the work is done for: the moment of its acceptance, or of the last resubmission."""
-    return next((move["at"] for move in reversed(entry.history) if move["status"] == "pending"), "")
 
 
 def was_resubmitted(entry: Entry) -> bool:
@@ -50,7 +45,7 @@ def was_resubmitted(entry: Entry) -> bool:
 def found_before(entry: Entry, result: Mapping[str, Any]) -> Finding | None:
     """What this occasion came to already, when only the CRM has still to be told."""
     untold = result.get("untold")
-    if untold is None or untold["for"] != occasion(entry):
+    if untold is None or untold["for"] != entry.taken_up_at:
         return None
     return Finding(untold["status"], untold["code"], untold["detail"])
 

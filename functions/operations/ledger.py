@@ -223,7 +223,9 @@ def resubmit(call: Call, ledger_id: str) -> Answer:
         facts |= {"payload": _corrected(entry, wanted.data), "fields": sorted(wanted.data)}
     reason = "corrected" if wanted.data else "resubmitted"
     try:
-        again = work.ledger().reopen(entry, correlation_id=call.correlation_id, reason=reason, **facts)
+        again = work.ledger().reopen(
+            entry, correlation_id=call.correlation_id, reason=reason, asked_at=call.arrived_at, **facts
+        )
     except ConditionFailed:
         raise SwitchboardError("in-progress", "The entry has moved on meanwhile.") from None
     queues.offer(again)

@@ -2,7 +2,7 @@
 
 A create answers 200. Flags come in as 0/1 and go out as booleans. E-mail addresses, user names and third
 party ids are each one user's; what is taken is told in the words of source 003. The answers carry members
-that no page names, as the live product does.
+that no page names, as the live product does. A caller shows the API key, or signs by HMAC v2.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from aiohttp import web
 
 from sandbox.vendor import Vendor
+from sandbox.vendors._crowdtwist_hmac import is_signed
 
 _FIELDS = (
     *("first_name", "last_name", "email_address", "username", "mobile_phone_number", "third_party_id"),
@@ -55,6 +56,8 @@ class CrowdTwist(Vendor):
     credentials: ClassVar[Mapping[str, str]] = {
         "apiKey": "sandbox-crowdtwist-key",
         "hookToken": "sandbox-crowdtwist-hook",
+        "hmacPublicKey": "sandbox-crowdtwist-public",
+        "hmacPrivateKey": "sandbox-crowdtwist-private",
     }
 
     def __init__(self) -> None:
@@ -93,7 +96,7 @@ class CrowdTwist(Vendor):
         return self._changed(user, given)
 
     async def _read(self, request: web.Request) -> web.Response:
-        self._authorize(request)
+        await self._authorize(request)
         return web.json_response(self._found(request))
 
     async def _update(self, request: web.Request) -> web.Response:
@@ -103,19 +106,26 @@ class CrowdTwist(Vendor):
         return self._changed(user, given)
 
     async def _delete(self, request: web.Request) -> web.Response:
-        self._authorize(request)
+        await self._authorize(request)
         del self._users[self._found(request)["id"]]
         return web.json_response({"success": True})
 
-    def _authorize(self, request: web.Request) -> None:
+    async def _authorize(self, request: web.Request) -> None:
         key = self.credentials["apiKey"]
-        if f"CTApiKey {key}" != request.headers.get("X-CT-Authorization") and key != request.query.get(
-            "api_key"
-        ):
+        if request.headers.get("X-CT-Authorization", "").startswith("CTApiV2Auth "):
+            pair = {self.credentials["hmacPublicKey"]: self.credentials["hmacPrivateKey"]}
+            body = await request.read()
+            known = is_signed(
+                request.method, request.raw_path, request.headers, body, keys=pair, now=time.time()
+            )
+        else:
+            shown = request.headers.get("X-CT-Authorization"), request.query.get("api_key")
+            known = shown[0] == f"CTApiKey {key}" or shown[1] == key
+        if not known:
             raise _Refused(401, "access_denied", "Access denied.")
 
     async def _given(self, request: web.Request) -> dict[str, Any]:
-        self._authorize(request)
+        await self._authorize(request)
         try:
             given = await request.json()
         except ValueError:

@@ -11,7 +11,7 @@ import pytest
 from switchboard.ledger import DONE
 from tests.e2e.conftest import PartnerClient
 from tests.e2e.test_leads import fresh_lead, fresh_post, pushed, replied, settled, until
-from tests.e2e.test_members import synced
+from tests.e2e.test_members import Clockwork, methods, synced, wait_for
 from tests.e2e.test_repair import CLASSES, Bench, Desk, metas_leads, provoke, put_right
 from tests.support import factories
 from tools.stack import Stack
@@ -135,6 +135,41 @@ class TestSiebel:
         assert [each["accountId"] for each in found] == [jane]
         refused = crm.patch(f"/crm/customers/{jane}", json={"lastName": "X"})
         assert (refused.status_code, refused.json()["code"]) == (409, "crm-elsewhere")
+
+    def test_a_member_is_told_until_it_knows_and_crowdtwist_is_not_called_again(
+        self, stack: Stack, partner: PartnerClient, sandbox: httpx.Client, anonymous: httpx.Client
+    ) -> None:
+        number = uuid.uuid4().hex
+        add(sandbox, "LOY Member", Member_Number=number, First_Name="Jane", Last_Name="Miller")
+        crm = partner("members:read", "members:write")
+
+        def row() -> dict[str, str]:
+            rows = sandbox.get("/_control/siebel/records/LOY Member").json()["items"]
+            [found] = [row for row in rows if row["Member Number"] == number]
+            held: dict[str, str] = found
+            return held
+
+        sandbox.post("/_control/siebel/faults", json={"kind": "status"}).raise_for_status()
+        try:
+            crm.put(f"/members/{number}", json=factories.member(email=f"{number}@example.com"))
+
+            def waiting() -> bool | None:
+                return crm.get(f"/members/{number}/sync").json()["status"] == "retrying" or None
+
+            wait_for(waiting, "the write-back to fail")
+            assert crm.get(f"/members/{number}/sync").json()["ctSyncStatus"] == "Success"
+            assert not row().get("CT Sync Status")
+        finally:
+            sandbox.delete("/_control/siebel/faults").raise_for_status()
+        Clockwork(stack).pass_by(number)
+        assert synced(crm, number)["status"] == "synced"
+        assert row()["CT Sync Status"] == "Success"
+        assert methods(sandbox, number) == ["PUT", "POST"]
+
+        segment = {"third_party_id": number, "type": "segment", "name": "Gold", "event": "entered"}
+        hook = "/hooks/crowdtwist/sandbox-crowdtwist-hook"
+        anonymous.post(hook, json=segment | {"date_occurred": "2026-07-01T18:29:18Z"}).raise_for_status()
+        wait_for(lambda: "Gold" in row().get("CT Segments", "") or None, "the push to stand on the member")
 
     def test_each_failure_of_it_is_found_by_its_cause_and_put_right_by_one_resubmission(
         self, stack: Stack, api: httpx.Client, sandbox: httpx.Client

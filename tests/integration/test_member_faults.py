@@ -210,6 +210,17 @@ def test_a_dead_workers_message_does_not_hold_its_member_up(
     assert [user["last_name"] for user in crowdtwist.control("users")["items"]] == ["Later"]
 
 
+def test_nor_does_it_hold_up_a_resubmission(deployment: Deployment, crowdtwist: Sandbox) -> None:
+    put(deployment, "1", version=1)
+    url = deployment.queue_urls["MEMBER_QUEUE_URL"]
+    assert aws.sqs().receive_message(QueueUrl=url)["Messages"]
+    work.perform(member_ledger_id("1"), do, lease=LEASE)  # as the sweeper's message has it done
+    crowdtwist.forget_calls()
+    assert deployment.call("POST", "/members/1/sync").status == 202
+    assert deployment.run_queues() == 1
+    assert (state(deployment, "1")["status"], crowdtwist.methods()) == ("synced", ["PUT"])
+
+
 def test_a_newer_version_after_a_worker_died_is_sent_whatever_the_dead_one_did(
     deployment: Deployment, crowdtwist: Sandbox
 ) -> None:

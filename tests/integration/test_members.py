@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.vendors.crowdtwist import CrowdTwist
-from switchboard import aws, queues, work
+from switchboard import aws, clock, queues, work
 from switchboard.connectors import crm
 from switchboard.members import member_ledger_id
 from tests.support import factories
@@ -301,6 +301,27 @@ def test_a_refused_key_is_ours_and_not_the_members_error(deployment: Deployment,
     assert sync(deployment, "1")["ctSyncStatus"] == "Success"
 
 
+def test_signed_calls_need_no_key(deployment: Deployment, stand_in: Sandbox) -> None:
+    stand_in.client.post("/_control/reset").raise_for_status()
+    arn = configured(stand_in, deployment.patch, apiKey=None)
+    assert deployment.call("PUT", "/settings/members", {"authentication": "hmac"}).status == 200
+    put(deployment, "1:A", version=1)
+    deployment.run_queues()
+    put(deployment, "1:A", version=2, lastName="Müller-Söhne")  # the bytes are signed
+    stand_in.fault(kind="answerLost", count=1)
+    work_until_quiet(deployment, ticks=1)
+    assert stand_in.methods() == ["PUT", "POST", "PUT", "GET"]
+    assert (sync(deployment, "1:A")["ctSyncStatus"], list(users(stand_in))) == ("Success", ["1:A"])
+    wrong = stand_in.vendor.secret(stand_in.origin) | {"hmacPrivateKey": "another key"}
+    for held, code in ((wrong, "remote-auth"), (wrong | {"hmacPublicKey": ""}, "not-configured")):
+        aws.secretsmanager().put_secret_value(SecretId=arn, SecretString=json.dumps(held))
+        assert deployment.call("POST", "/settings/reload").status == 200
+        put(deployment, code)
+        deployment.run_queues()
+        found = sync(deployment, code)
+        assert (found["code"], found["ctSyncStatus"]) == (code, "OIC Failure")
+
+
 def test_a_connector_that_is_not_configured_is_our_failure(deployment: Deployment) -> None:
     deployment.patch.delenv("CROWDTWIST_SECRET_ARN", raising=False)
     put(deployment, "1")
@@ -368,6 +389,24 @@ def test_eight_resubmissions_at_once_make_one_effect(deployment: Deployment, cro
     assert statuses == [202] + [409] * 7
     deployment.run_queues()
     assert crowdtwist.methods() == ["PUT", "POST", "PUT"]
+
+
+@pytest.mark.parametrize("path", ["/members/1/sync", f"/ledger/{member_ledger_id('1')}/resubmit"])
+def test_so_do_eight_of_which_the_last_wait_for_a_function_until_the_first_is_done(
+    deployment: Deployment, crowdtwist: Sandbox, path: str
+) -> None:
+    refusal = json.dumps({"error": "param_error", "message": "No."})
+    crowdtwist.fault(kind="status", status=400, body=refusal)
+    put(deployment, "1")
+    deployment.run_queues()
+    crowdtwist.forget_calls()
+    statuses, at_once = [], clock.now()
+    for _ in range(8):
+        statuses.append(deployment.call("POST", path, arrived=at_once).status)
+        deployment.run_queues()
+    assert statuses == [202] + [409] * 7
+    assert crowdtwist.methods() == ["PUT"]
+    assert deployment.call("POST", path).status == 202
 
 
 def test_the_general_resubmission_works_on_members_too(deployment: Deployment, crowdtwist: Sandbox) -> None:

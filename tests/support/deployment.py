@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -124,8 +124,12 @@ class Deployment:
         query: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
         raw: bytes | None = None,
+        arrived: datetime | None = None,
     ) -> Reply:
-        """One HTTP call: the authorizer first, as API Gateway does, then the step."""
+        """One HTTP call: the authorizer first, as API Gateway does, then the step.
+
+        `arrived`: when the gateway got it; now, when left out.
+        """
         sent = {"Content-Type": "application/json"} if body is not None or raw is not None else {}
         sent |= headers or {}
         if key is not None:
@@ -141,6 +145,8 @@ class Deployment:
             "body": base64.b64encode(content).decode() if content else None,
             "isBase64Encoded": bool(content),
         }
+        if arrived is not None:
+            event["requestContext"]["requestTimeEpoch"] = int(arrived.timestamp() * 1000)
         step = _step_of(path)
         if _needs_key(step, method, path):
             context = self._authorize(event, sent)

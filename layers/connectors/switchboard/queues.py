@@ -51,9 +51,9 @@ def send(entry: Entry, *, alone: bool = False) -> None:
     )
 
 
-def offer(entry: Entry) -> None:
+def offer(entry: Entry, *, alone: bool = False) -> None:
     """Send, but leave it to the sweeper when SQS does not take it: the entry is accepted already."""
     try:
-        send(entry)
+        send(entry, alone=alone)
     except (BotoCoreError, ClientError):
         observability.logger.warning("left to the sweeper", ledger_id=entry.ledger_id, exc_info=True)

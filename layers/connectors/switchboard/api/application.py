@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from switchboard import observability
 from switchboard.api.requests import (
+    arrival_of,
     authorize,
     authorize_any,
     caller_of,
@@ -172,7 +173,10 @@ class Api:
         if route.query is not None:
             arguments["query"] = parse_query(route.query, event)
         path = (event.get("requestContext") or {}).get("path") or event["path"]
-        call = Call(caller, event["correlationId"], path, headers, raw_body, self._resolver.lambda_context)
+        context = self._resolver.lambda_context
+        call = Call(
+            caller, event["correlationId"], path, headers, raw_body, context, arrived_at=arrival_of(event)
+        )
         key = headers.get("idempotency-key")
         if key is None or route.method not in _METHODS_WITH_KEY or route.scope is None:
             return self._respond(route.handler(call, **arguments))

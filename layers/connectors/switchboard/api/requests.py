@@ -4,12 +4,13 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel
 
-from switchboard import ids
+from switchboard import clock, ids
 from switchboard.api.routes import JSON
 from switchboard.errors import FieldError, SwitchboardError
 from switchboard.partners import Caller
@@ -99,6 +100,14 @@ def correlation_id_of(event: Mapping[str, Any]) -> str:
     """The caller's x-correlation-id, or a fresh one when it gave none that is fit for a log."""
     given = headers_of(event).get("x-correlation-id", "")
     return given if _CORRELATION_ID.fullmatch(given) else ids.fresh("cor")
+
+
+def arrival_of(event: Mapping[str, Any]) -> str:
+    """When the gateway got the request, RFC 3339; now, where it does not say."""
+    epoch_milliseconds = (event.get("requestContext") or {}).get("requestTimeEpoch")
+    if not isinstance(epoch_milliseconds, int):
+        return clock.timestamp()
+    return clock.rfc3339(datetime.fromtimestamp(epoch_milliseconds / 1000, UTC))
 
 
 def caller_of(event: Mapping[str, Any]) -> Caller:

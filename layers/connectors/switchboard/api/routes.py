@@ -37,6 +37,8 @@ class Call:
     headers: Mapping[str, str]
     raw_body: bytes
     context: "LambdaContext"
+    arrived_at: str
+    """When the gateway got the request, RFC 3339: behind a cold start that is seconds ago."""
 
     def work_id(self) -> str:
         """What names the work of this call: the same for a repeat with its Idempotency-Key, else a fresh one.

@@ -22,9 +22,13 @@ class Decisions(Reading):
         correlation_id: str,
         reason: str,
         payload: dict[str, Any] | None = None,
+        asked_at: str | None = None,
         **facts: object,
     ) -> Entry:
         """Make an entry pending again; raises ConditionFailed when it has moved on.
+
+        Who asked (`asked_at`, RFC 3339) before it was last taken up has got that: several who ask at once
+        make one effect, however soon the work is done. Raises SwitchboardError `in-progress`.
 
         With a `payload`, that is done from now on, and the first one stays in the entry as it was accepted.
         `facts` go into the history: who has asked, in which run. Raises SwitchboardError `payload-pruned`
@@ -32,6 +36,8 @@ class Decisions(Reading):
         """
         if entry.payload_hash is not None:
             raise SwitchboardError("payload-pruned")
+        if asked_at is not None and asked_at <= entry.taken_up_at:
+            raise SwitchboardError("in-progress", "The entry was taken up after this call had come in.")
         update = Update(
             status="pending",
             attempts=0,

@@ -84,6 +84,11 @@ class Entry:
         """What the operator does about it, from the error registry."""
         return action_for(self.code)
 
+    @property
+    def taken_up_at(self) -> str:
+        """When it was accepted, or last taken up anew, RFC 3339; empty when that is no longer told."""
+        return next((move["at"] for move in reversed(self.history) if move["status"] == "pending"), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
