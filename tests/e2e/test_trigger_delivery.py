@@ -328,69 +328,62 @@ class TestAfterwards:
         assert max(sum(begin <= at < end for begin, end in spans) for at, _ in spans) <= 2
 
 
-class TestDoingNothingButFailing:
-    """Five days of it, by a first failure that is written back in time."""
+def test_five_days_of_nothing_but_failure_warn_disable_and_are_recovered(world: World, bus: str) -> None:
+    """The first failure is written back in time; the deployed function sees it fail once more."""
+    url = f"{world.stack.sandbox_url}/sink/status/503/{world.tag}/failing"
+    world.add("failing", "case", "delete", url=url)
+    trigger_id = world.triggers["failing"]["triggerId"]
 
-    @pytest.fixture(scope="class", autouse=True)
-    def failing(self, world: World) -> None:
-        """Each call of it fails."""
-        url = f"{world.stack.sandbox_url}/sink/status/503/{world.tag}/failing"
-        world.add("failing", "case", "delete", url=url)
-        world.tell("case", "delete", caseId="first")
-        eventually(lambda: [one for one in world.log("failing") if one["attempts"]])
-
-    @pytest.mark.parametrize("level", [50, 70, 90])
-    def test_it_is_warned_about_with_the_time_when_it_ends(self, world: World, bus: str, level: int) -> None:
-        since = self._fails_for(world, hours=120 * level / 100 + 1)
-        ends = (
-            f"{(datetime.fromisoformat(since) + timedelta(days=5)).isoformat(timespec='milliseconds')[:-6]}Z"
-        )
-        world.tell("case", "delete", caseId=str(level))
-        shown = eventually(
-            lambda: (
-                found if (found := world.show("failing")["warning"]) and found["perCent"] == level else None
-            )
-        )
-        assert (shown["failingSince"], shown["disablesAt"]) == (since, ends)
-        trigger_id = world.triggers["failing"]["triggerId"]
-        told = eventually(lambda: world.on_the_bus(bus, "trigger.warning", trigger_id))
-        assert told[-1] | {"perCent": level, "disablesAt": ends} == told[-1]
-
-    def _fails_for(self, world: World, hours: float) -> str:
+    def fails_for(hours: float) -> str:
         since = ago(hours=hours)
         known = {"failingSince": since, "lastFailureAt": ago(minutes=2)}
-        world.change("ConfigTableName", store.PARTITION, world.triggers["failing"]["triggerId"], **known)
+        world.change("ConfigTableName", store.PARTITION, trigger_id, **known)
+        world.tell("case", "delete", caseId=f"after-{hours}")
         return since
 
-    def test_after_five_days_it_is_disabled_and_what_comes_then_is_recovered(
-        self, world: World, bus: str
-    ) -> None:
-        self._fails_for(world, hours=120.1)
-        world.tell("case", "delete", caseId="last")
-        eventually(lambda: world.show("failing")["status"] == "disabled")
-        assert world.show("failing")["disabledReason"] == "failing"
-        trigger_id = world.triggers["failing"]["triggerId"]
-        eventually(lambda: world.on_the_bus(bus, "trigger.disabled", trigger_id))
-        since = ago(seconds=0)
-        missed = [f"missed{number}" for number in range(4)]
-        for case_id in missed:
-            world.tell("case", "delete", caseId=case_id)
-        eventually(lambda: len(world.log("failing", status="skipped")) == 4)
-        assert (
-            world.partner.post(f"{world.path('failing')}/recover", json={"since": since}).status_code == 409
-        )
+    for level in (50, 70, 90):
+        since = fails_for(hours=1.2 * level + 1)
 
-        better = {"url": world.url("better"), "maxPerSecond": 2}
-        world.partner.patch(world.path("failing"), json=better).raise_for_status()
-        world.partner.post(f"{world.path('failing')}/enable").raise_for_status()
-        assert world.show("failing")["warning"] is None
-        assert (
-            world.partner.post(f"{world.path('failing')}/recover", json={"since": since}).status_code == 202
+        def warned(level: int = level) -> Any:
+            found = world.show("failing")["warning"]
+            return found if found and found["perCent"] == level else None
+
+        shown = eventually(warned)
+        ends = datetime.fromisoformat(since) + timedelta(days=5)
+        assert (shown["failingSince"], datetime.fromisoformat(shown["disablesAt"])) == (since, ends)
+        told = eventually(
+            lambda level=level: [
+                one for one in world.on_the_bus(bus, "trigger.warning", trigger_id) if one["perCent"] == level
+            ]
         )
-        calls = eventually(lambda: world.answered("better", 4))
-        assert [call["query"]["CaseID"][0] for call in calls] == missed
-        assert moment(calls[-1]) - moment(calls[0]) > timedelta(seconds=1.2)
-        eventually(lambda: len(world.log("failing", status="delivered")) == 4)
+        assert [one["disablesAt"] for one in told] == [shown["disablesAt"]]
+
+    fails_for(hours=120.1)
+    eventually(lambda: world.show("failing")["status"] == "disabled")
+    assert world.show("failing")["disabledReason"] == "failing"
+    eventually(lambda: world.on_the_bus(bus, "trigger.disabled", trigger_id))
+    since = ago(seconds=0)
+    missed = [f"missed{number}" for number in range(4)]
+    for case_id in missed:
+        world.tell("case", "delete", caseId=case_id)
+    eventually(lambda: len(world.log("failing", status="skipped")) == 4)
+    recover = f"{world.path('failing')}/recover"
+    assert world.partner.post(recover, json={"since": since}).status_code == 409
+
+    better = {"url": world.url("better"), "maxPerSecond": 2}
+    world.partner.patch(world.path("failing"), json=better).raise_for_status()
+    world.partner.post(f"{world.path('failing')}/enable").raise_for_status()
+    assert world.show("failing")["warning"] is None
+    assert world.partner.post(recover, json={"since": since}).status_code == 202
+
+    def replayed() -> list[Any] | None:
+        found = [call for call in world.calls("better") if "missed" in call["target"]]
+        return found if len(found) == 4 else None
+
+    calls = eventually(replayed)
+    assert [call["query"]["CaseID"][0] for call in calls] == missed
+    assert moment(calls[-1]) - moment(calls[0]) > timedelta(seconds=1.2)
+    assert all(one["status"] == "delivered" for one in world.log("failing", limit="4"))
 
 
 def test_what_the_stream_missed_is_found_by_the_sweep(world: World, bus: str) -> None:

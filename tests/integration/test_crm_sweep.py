@@ -312,9 +312,7 @@ def test_a_member_that_the_stream_forgot_is_told_and_reaches_its_synchronization
     assert told == []
 
 
-def test_a_member_whose_changes_were_told_is_left_alone(
-    deployment: Deployment, told: list[CrmEvent]
-) -> None:
+def test_a_member_whose_changes_were_told_is_left_alone(deployment: Deployment, told: list[CrmEvent]) -> None:
     deployment.call("PUT", "/crm/members/1-A", MEMBER)
     deployment.call("PATCH", "/crm/members/1-A", {"city": "Vienna"})
     deployment.run_changes()

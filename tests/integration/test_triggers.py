@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -741,6 +742,28 @@ class TestOrdered:
         _fan_out(deployment)
         deployment.settle()
         assert [target[-1] for target in targets(sandbox)] == ["0", "1", "2"]
+
+    def test_an_earlier_event_that_comes_while_the_first_settles_goes_first(
+        self, deployment: Deployment, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both happened long ago: what counts is how long the first has stood in its lane."""
+        monkeypatch.setattr(lanes, "SETTLED", timedelta(seconds=2))
+        trigger = make(deployment, sandbox, ordered=True)
+        tell(deployment, caseId="1", occurredAt="2026-11-22T07:00:01Z")
+        slept: list[float] = []
+
+        def meanwhile(seconds: float) -> None:
+            slept.append(seconds)
+            monkeypatch.setattr(lanes, "SETTLED", timedelta(0))
+            lane = lanes.deliveries()
+            [waiting] = lane.of_trigger(trigger["triggerId"])
+            earlier = {"event_id": "earlier", "case_id": "0", "occurred_at": "2026-11-22T07:00:00.000Z"}
+            lane.line_up(stored(trigger), waiting.event.model_copy(update=earlier))
+
+        monkeypatch.setattr(lanes, "time", SimpleNamespace(sleep=meanwhile))
+        deployment.settle()
+        assert [target[-1] for target in targets(sandbox)] == ["0", "1"]
+        assert [0 < seconds <= 2 for seconds in slept] == [True]
 
 
 class TestHealth:
