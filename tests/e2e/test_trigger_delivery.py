@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import boto3
@@ -31,7 +30,7 @@ MISBEHAVING: dict[str, tuple[dict[str, Any] | None, str | None, int | None]] = {
     ),
     "refusing": ({"kind": "status", "status": 400, "body": "x" * 9000}, "client-error", 400),
     "gone": ({"kind": "status", "status": 410}, "gone", 410),
-    "throttling": ({"kind": "status", "status": 429, "headers": {"Retry-After": "40"}}, "throttled", 429),
+    "throttling": ({"kind": "status", "status": 429, "headers": {"Retry-After": "600"}}, "throttled", 429),
     "gateway": ({"kind": "status", "status": 502}, "server-error", 502),
     "late": ({"kind": "status", "status": 504}, "server-error", 504),
     "broken": ({"kind": "status", "status": 500}, "server-error", 500),
@@ -247,8 +246,12 @@ def test_a_filter_is_evaluated_on_the_record(world: World) -> None:
     ]
     world.partner.patch(f"{cases}/{held[2]}", json={"status": "closed"}).raise_for_status()
     eventually(lambda: [call for call in world.calls("unfiltered") if held[2] in call["target"]])
-    told = eventually(lambda: world.answered("filtered", 2))
-    assert {call["query"]["CaseID"][0] for call in told} == {held[0], held[2]}
+
+    def told() -> set[str]:
+        return {call["query"]["CaseID"][0] for call in world.calls("filtered")}
+
+    eventually(lambda: len(told()) == 2)
+    assert told() == {held[0], held[2]}
     for name in ("filtered", "unfiltered"):
         world.partner.delete(world.path(name))
 
@@ -276,8 +279,6 @@ def moment(call: Any) -> datetime:
 
 def test_no_more_calls_a_second_than_allowed(world: World) -> None:
     calls = eventually(lambda: world.answered("paced", 5))
-    gaps = [later - earlier for earlier, later in pairwise(map(moment, calls))]
-    assert min(gaps) > timedelta(seconds=0.25)
     assert moment(calls[-1]) - moment(calls[0]) > timedelta(seconds=1.6)
 
 
@@ -295,7 +296,7 @@ def test_an_endpoint_that_misbehaves_fails_with_its_class_and_delays_nobody(worl
     assert delivery["status"] == ("failed" if error_class == "gone" else "retrying")
     if delivery["nextAttemptAt"]:
         wait = datetime.fromisoformat(delivery["nextAttemptAt"]) - datetime.fromisoformat(attempt["at"])
-        assert wait >= timedelta(seconds=40 if name == "throttling" else 3.9)
+        assert wait >= timedelta(seconds=600 if name == "throttling" else 3.9)
 
 
 class TestAfterwards:
@@ -331,14 +332,14 @@ class TestAfterwards:
 def test_five_days_of_nothing_but_failure_warn_disable_and_are_recovered(world: World, bus: str) -> None:
     """The first failure is written back in time; the deployed function sees it fail once more."""
     url = f"{world.stack.sandbox_url}/sink/status/503/{world.tag}/failing"
-    world.add("failing", "case", "delete", url=url)
+    world.add("failing", "case", "delete", url=url, ordered=True)
     trigger_id = world.triggers["failing"]["triggerId"]
 
     def fails_for(hours: float) -> str:
         since = ago(hours=hours)
         known = {"failingSince": since, "lastFailureAt": ago(minutes=2)}
         world.change("ConfigTableName", store.PARTITION, trigger_id, **known)
-        world.tell("case", "delete", caseId=f"after-{hours}")
+        world.tell("case", "delete", accountId=f"{world.tag}-{hours}", caseId="c")
         return since
 
     for level in (50, 70, 90):

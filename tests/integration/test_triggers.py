@@ -743,6 +743,20 @@ class TestOrdered:
         deployment.settle()
         assert [target[-1] for target in targets(sandbox)] == ["0", "1", "2"]
 
+    def test_what_was_skipped_is_recovered_in_order(self, deployment: Deployment, sandbox: Sandbox) -> None:
+        trigger = make(deployment, sandbox, ordered=True)
+        store.disable(trigger["triggerId"], "failing")
+        for number in range(3):
+            tell(deployment, caseId=str(number), occurredAt=f"2026-11-22T07:00:0{number}Z")
+        deployment.settle()
+        assert {one["status"] for one in log(deployment, trigger)} == {"skipped"}
+        path = f"/triggers/{trigger['triggerId']}"
+        deployment.call("POST", f"{path}/enable")
+        sandbox.fault("sink", kind="status", status=500, count=2)
+        assert deployment.call("POST", f"{path}/recover", {"since": "2026-11-22T06:00:00Z"}).status == 202
+        deployment.settle()
+        assert [target[-1] for target in targets(sandbox)] == ["0", "0", "0", "1", "2"]
+
     def test_an_earlier_event_that_comes_while_the_first_settles_goes_first(
         self, deployment: Deployment, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:

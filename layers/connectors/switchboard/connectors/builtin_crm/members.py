@@ -2,8 +2,8 @@
 
 A member's record follows the rules of `records`: `rev` grows with each write, and the table's stream tells
 of it, or `crm_sweep` where that did not. `SYNC_FIELDS` are what the synchronization itself writes: a change
-of those alone is no CRM event. Where it writes the member's data too, `syncedRev` marks the revision: that event
-has nothing new for it.
+of those alone is no CRM event. Where it writes the member's data too, `syncedRev` marks the revision: that
+event has nothing new for it.
 
 `version` says how new the member's data is, in the order in which versions are accepted. A change that is
 made here comes after the version that it changes; an older one never takes its place.
