@@ -60,9 +60,9 @@ def erase(person: Person) -> Counter[str]:
                 raise
     published = Published(work.ledger().table)
     for number in person.members:
-        key = {"pk": f"MEMBER#{number}", "sk": MEMBER}
-        published.forget(mark_key(key))
-        if table.delete(**key) is not None:
+        pk = f"MEMBER#{number}"
+        published.forget(mark_key({"pk": pk, "sk": MEMBER}))
+        if table.delete(pk, MEMBER) is not None:
             counts["members"] += 1
     return counts
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from moto.sqs.models import sqs_backends
 from standardwebhooks import Webhook
 
-from functions.trigger_delivery import attempt, lanes, logic, recovery
+from functions.trigger_delivery import attempt, delivery, lanes, logic, recovery
 from switchboard import aws, clock, config, work
 from switchboard.triggers import deliveries, messages, store
 from tests.support import factories
@@ -769,7 +769,7 @@ class TestOrdered:
         def meanwhile(seconds: float) -> None:
             slept.append(seconds)
             monkeypatch.setattr(lanes, "SETTLED", timedelta(0))
-            lane = lanes.deliveries()
+            lane = delivery.deliveries()
             [waiting] = lane.of_trigger(trigger["triggerId"])
             earlier = {"event_id": "earlier", "case_id": "0", "occurred_at": "2026-11-22T07:00:00.000Z"}
             lane.line_up(stored(trigger), waiting.event.model_copy(update=earlier))
