@@ -331,7 +331,7 @@ class TestAfterwards:
 
 
 def test_five_days_of_nothing_but_failure_warn_disable_and_are_recovered(world: World, bus: str) -> None:
-    """Four URLs whose first failure is written back in time; the deployed function sees each fail once more."""
+    """Four URLs whose first failure is written back in time; the function sees each fail once more."""
     began = {}
     for level in (50, 70, 90, 100):
         url = f"{world.stack.sandbox_url}/sink/status/503/{world.tag}/{level}"
