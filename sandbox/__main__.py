@@ -1,25 +1,26 @@
 """Serve the sandbox on loopback until SIGTERM."""
 
 import argparse
+import asyncio
+import signal
 
-from aiohttp import web
-
-from sandbox.application import create_application
-from sandbox.vendors import load
+from sandbox import server
 
 
 def main() -> None:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
-    arguments = parser.parse_args()
-    web.run_app(
-        create_application(load()),
-        host="127.0.0.1",
-        port=arguments.port,
-        access_log=None,
-        shutdown_timeout=1.0,
-    )
+    asyncio.run(_serve(parser.parse_args().port))
+
+
+async def _serve(port: int) -> None:
+    ended = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, ended.set)
+    runner = await server.start(port)
+    await ended.wait()
+    await runner.cleanup()
 
 
 if __name__ == "__main__":

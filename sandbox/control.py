@@ -2,6 +2,7 @@
 
 ==========  ==============================  ===========================================================
 GET         ``/_control/health``            ``{"status": "ok", "vendors": [names]}``
+GET         ``/_control/tls``               ``{"url": where all is served with bad TLS, or null}``
 POST        ``/_control/reset``             every vendor back to its first state
 POST        ``/_control/{vendor}/reset``    this vendor back to its first state
 GET         ``/_control/{vendor}/faults``   ``{"items": [faults in force]}``
@@ -24,8 +25,9 @@ from sandbox.faults import Fault
 class Control:
     """The control plane's handlers, over the desks by vendor name."""
 
-    def __init__(self, desks: Mapping[str, Desk]) -> None:
+    def __init__(self, desks: Mapping[str, Desk], tls_url: str | None = None) -> None:
         self._desks = desks
+        self._tls_url = tls_url
 
     def routes(self) -> Iterable[web.RouteDef]:
         """The routes of the control plane, each vendor's own ones first."""
@@ -33,6 +35,7 @@ class Control:
             for route in desk.vendor.control_routes():
                 yield web.route(route.method, f"/_control/{name}{route.path}", route.handler)
         yield web.get("/_control/health", self._health)
+        yield web.get("/_control/tls", self._tls)
         yield web.post("/_control/reset", self._reset_all)
         yield web.post("/_control/{vendor}/reset", self._reset)
         yield web.get("/_control/{vendor}/faults", self._list_faults)
@@ -50,6 +53,9 @@ class Control:
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.json_response({"status": "ok", "vendors": list(self._desks)})
+
+    async def _tls(self, _request: web.Request) -> web.Response:
+        return web.json_response({"url": self._tls_url})
 
     async def _reset_all(self, _request: web.Request) -> web.Response:
         for desk in self._desks.values():

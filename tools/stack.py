@@ -45,7 +45,7 @@ class Stack:
 
     ``api_url`` ends in ``/v1``. ``admin_key`` is the key with all scopes. ``outputs`` are the deployed
     stack's outputs, ``pids`` the process ids by name, ``deployed`` the hash of the build and parameters
-    that were deployed.
+    that were deployed. ``sandbox_tls_url`` is the sandbox behind a certificate that nobody can trust.
     """
 
     api_url: str
@@ -57,6 +57,7 @@ class Stack:
     outputs: Mapping[str, str]
     pids: Mapping[str, int]
     deployed: str
+    sandbox_tls_url: str = ""
 
     @classmethod
     def load(cls, path: Path = STACK_FILE) -> Self | None:
@@ -143,6 +144,7 @@ def _up(changes: dict[str, str], started: list[Process]) -> Stack:
             outputs=outputs,
             pids={process.name: process.pid for process in (emulator, sandbox)},
             deployed=built.fingerprint,
+            sandbox_tls_url=_tls_url(sandbox_url),
         )
         _write_connector_secrets(endpoint, outputs, sandbox_url)
         _verify_sender(endpoint, built.overrides)
@@ -283,6 +285,11 @@ def _wait_until_healthy(process: Process, url: str) -> None:
             raise ToolError(f"the {process.name} ended while starting", log)
         time.sleep(0.1)
     raise ToolError(f"the {process.name} was not ready within {START_SECONDS:.0f} s", log)
+
+
+def _tls_url(sandbox_url: str) -> str:
+    with build_opener(ProxyHandler({})).open(f"{sandbox_url}/_control/tls", timeout=5) as answer:
+        return str(json.load(answer)["url"])
 
 
 def _deploy(endpoint: str, built: package.Build, started: list[Process], all_of_them: list[Process]) -> None:

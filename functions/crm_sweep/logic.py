@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from switchboard.connectors.builtin_crm.keys import RecordRef
+from switchboard.connectors.builtin_crm.keys import MEMBER, RecordRef
 from switchboard.connectors.builtin_crm.published import event_id
 from switchboard.crm_events import CrmEvent, CrmEventName
 
@@ -14,6 +14,8 @@ def recovered(record: Mapping[str, Any], missing: Sequence[int]) -> list[CrmEven
     Creation and deletion are told as the stream would have, under the same ids. Of edits only the outcome can
     be seen, so those that are missing are one. A revision that came from 8x8 was told by its own event.
     """
+    if record["sk"] == MEMBER:
+        return _of_member(record, missing)
     revision, deleted = record["rev"], "deletedAt" in record
     missing = [number for number in missing if number > record.get("syncedRev", 0)]
     found = []
@@ -25,6 +27,38 @@ def recovered(record: Mapping[str, Any], missing: Sequence[int]) -> list[CrmEven
     elif (edits := [number for number in missing if number > 1]) and _was_edited(record, missing):
         found.append(_event(record, "edit", edits[-1], record["updatedAt"]))
     return found
+
+
+def _of_member(record: Mapping[str, Any], missing: Sequence[int]) -> list[CrmEvent]:
+    """Whether one was edited or only its synchronization noted cannot be seen: it is told in any case.
+
+    Where CrowdTwist has the data already, the event says that it has nothing new for it (`inStep`).
+    """
+    if not missing or "lastName" not in record:  # CrowdTwist has pushed about one that is not enrolled here
+        return []
+    known = {
+        "memberNumber": record["memberNumber"],
+        "object": "member",
+        "origin": "builtin",
+        "recovered": True,
+        "inStep": record.get("ctSyncVersion", -1) >= record["version"],
+    }
+    told: list[tuple[CrmEventName, int, str]] = []
+    if missing[0] == 1:
+        told.append(("create", 1, record["createdAt"]))
+    if missing[-1] > 1:
+        told.append(("edit", missing[-1], record["updatedAt"]))
+    return [
+        CrmEvent.model_validate(
+            known
+            | {
+                "eventId": event_id(record["pk"], MEMBER, revision),
+                "event": name,
+                "occurredAt": moment,
+            }
+        )
+        for name, revision, moment in told
+    ]
 
 
 def _was_edited(record: Mapping[str, Any], missing: Sequence[int]) -> bool:

@@ -4,8 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from functions.retention.person import Person
+from switchboard import work
 from switchboard.connectors import crm
 from switchboard.connectors.builtin_crm import BuiltinCrm, RecordRef, Records
+from switchboard.connectors.builtin_crm.keys import MEMBER
+from switchboard.connectors.builtin_crm.published import Published, mark_key
 from switchboard.crm import UNLINKED, RecordReader
 from switchboard.dynamo import Item
 from switchboard.errors import VendorError
@@ -55,8 +58,11 @@ def erase(person: Person) -> Counter[str]:
         except VendorError as error:
             if error.code not in _GONE:
                 raise
+    published = Published(work.ledger().table)
     for number in person.members:
-        if table.delete(f"MEMBER#{number}", "MEMBER") is not None:
+        pk = f"MEMBER#{number}"
+        published.forget(mark_key({"pk": pk, "sk": MEMBER}))
+        if table.delete(pk, MEMBER) is not None:
             counts["members"] += 1
     return counts
 

@@ -16,7 +16,9 @@ from switchboard.triggers.messages import Message
 from switchboard.triggers.store import Trigger, Turn
 
 SETTLED = timedelta(seconds=2)
-"""So old is an event before it is delivered: bus and queue may hand an earlier one over later."""
+"""So long an event stands in its lane before it is delivered: another worker may bring an earlier one later.
+
+It counts from when it got there, not from when it happened: where one worker starts cold, so do others."""
 
 _BUSY_SECONDS = 2
 
@@ -48,7 +50,7 @@ def _finish(head: str, message: Message, trigger: Trigger | None) -> bool:
     delivery = deliveries().get(head)
     if delivery is None or delivery.status not in UNFINISHED:
         return True
-    age = clock.now() - clock.parse(delivery.event.occurred_at)
+    age = clock.now() - clock.parse(delivery.created_at)
     if timedelta() <= age < SETTLED:
         time.sleep((SETTLED - age).total_seconds())
         if deliveries().head(message.trigger_id, message.lane or "") != head:

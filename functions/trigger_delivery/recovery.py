@@ -1,8 +1,10 @@
 """Putting deliveries back to work: one that an operator resubmits, or a whole range, paced."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from functions.trigger_delivery.delivery import deliveries
+from switchboard import clock
 from switchboard.dynamo import Item
 from switchboard.errors import SwitchboardError
 from switchboard.ledger import Entry
@@ -50,13 +52,17 @@ def recover(message: Message, trigger: Trigger | None) -> None:
         forward=True,
     )
     rate = min(trigger.max_per_second or PER_SECOND, PER_SECOND)
+    began = clock.now()
     taken = 0
     last = None
     for delivery in found:
         last = delivery.delivery_id
         reopened = deliveries().reopen(delivery)
         if reopened is not None:
-            messages.send([first_message(reopened)], delay=int(taken / rate))
+            wait = timedelta(seconds=taken / rate)
+            # SQS counts in whole seconds and keeps no order: the worker waits for the rest.
+            again = replace(first_message(reopened), due=clock.exact(began + wait))
+            messages.send([again], delay=int(wait.total_seconds()))
             taken += 1
         if taken == _A_SLICE:
             rest = replace(message, recover=asked | {"after": last})

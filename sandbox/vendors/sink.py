@@ -1,6 +1,7 @@
 """A partner's server: it takes every call and answers 200; what it is to do instead is a fault's matter.
 
-Paths below ``/sink/huge`` answer 50 MB, those below ``/sink/status/{code}`` that status.
+Paths below ``/sink/huge`` answer 50 MB, those below ``/sink/status/{code}`` that status. Bad TLS is at the
+address that ``GET /_control/tls`` tells: the same paths, behind a certificate that nobody has signed.
 """
 
 from collections.abc import Iterable

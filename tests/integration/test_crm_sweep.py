@@ -14,8 +14,8 @@ from functions.crm_sweep.checkpoint import Checkpoint
 from switchboard import clock, crm_events, work
 from switchboard.connectors import crm
 from switchboard.connectors.builtin_crm import BuiltinCrm, RecordRef, mirror
-from switchboard.connectors.builtin_crm.published import Mark
-from switchboard.crm import UNLINKED, NewCase
+from switchboard.connectors.builtin_crm.published import Mark, Published, mark_key
+from switchboard.crm import UNLINKED, MemberPush, MemberSync, NewCase
 from switchboard.crm_events import CrmEvent
 from switchboard.dynamo import ConditionFailed
 from tests.support import factories
@@ -23,6 +23,7 @@ from tests.support.deployment import Context, Deployment
 from tests.support.faults import Killed, counted, killed_at
 
 FIVE_MINUTES = timedelta(minutes=5, seconds=1)
+MEMBER = {"firstName": "Ada", "lastName": "Miller", "email": "ada@example.com"}
 
 
 @pytest.fixture
@@ -275,3 +276,52 @@ def test_what_does_not_fit_into_one_run_is_told_by_the_next(
 def test_a_mark(held: str, told: set[int], text: str, missing: list[int]) -> None:
     mark = Mark.of({"told": held}).with_told(told)
     assert (str(mark), mark.missing(5)) == (text, missing)
+
+
+def test_a_member_that_the_stream_forgot_is_told_and_reaches_its_synchronization(
+    deployment: Deployment, told: list[CrmEvent]
+) -> None:
+    """Enrolled and changed here, and sent to us: nobody told any of it."""
+    for number in ("1-A", "1-B"):
+        made = deployment.call("PUT", f"/crm/members/{number}", MEMBER)
+        assert made.status == 201, made.text
+    changed = deployment.call("PATCH", "/crm/members/1-A", {"city": "Vienna"})
+    assert changed.json["rev"] == 2
+    held = crm()
+    assert isinstance(held, BuiltinCrm)
+    profile = {"firstName": "Ada", "lastName": "Miller", "email": "c@example.com"}
+    held.write_member_sync("1-C", MemberSync("Success", None, 1, 7), profile=profile)
+    held.write_member_push("1-D", MemberPush(clock.timestamp(), segment="gold", entered=True))
+    sweep()
+    assert told == []
+    deployment.pass_time(FIVE_MINUTES)
+    sweep()
+    found = [(event.member_number, event.event, event.in_step) for event in told]
+    assert sorted(found) == [
+        ("1-A", "create", False),
+        ("1-A", "edit", False),
+        ("1-B", "create", False),
+        ("1-C", "create", True),
+    ]
+    deployment.run_queues("MEMBER_EVENT_QUEUE_URL")
+    assert deployment.call("GET", "/members/1-A/sync").json["status"] == "pending"
+    told.clear()
+    deployment.run_changes()  # the stream comes after all
+    deployment.pass_time(FIVE_MINUTES)
+    sweep()
+    assert told == []
+
+
+def test_a_member_whose_changes_were_told_is_left_alone(deployment: Deployment, told: list[CrmEvent]) -> None:
+    deployment.call("PUT", "/crm/members/1-A", MEMBER)
+    deployment.call("PATCH", "/crm/members/1-A", {"city": "Vienna"})
+    deployment.run_changes()
+    assert seen(told) == ["member.create", "member.edit"]
+    deployment.pass_time(FIVE_MINUTES)
+    sweep()
+    assert len(told) == 2
+    held = crm()
+    assert isinstance(held, BuiltinCrm)
+    key = {"pk": "MEMBER#1-A", "sk": "MEMBER"}
+    assert Published(work.ledger().table).marks([mark_key(key)])[mark_key(key)] == Mark(2)
+    assert "1-A" not in mark_key(key)[0]

@@ -16,6 +16,7 @@ from sandbox.vendors.questionpro import QuestionPro, response
 from sandbox.vendors.sem import Sem
 from sandbox.vendors.sink import Sink
 from switchboard import aws, clock, queues, work
+from switchboard.connectors.builtin_crm.published import mark_key
 from tests.support import canary, factories
 from tests.support.canary import EMAIL, FIRST, LAST, PHONE
 from tests.support.deployment import Context, Deployment, Reply
@@ -350,11 +351,15 @@ def test_a_member_whom_only_the_crm_knew_is_not_brought_back_either(world: World
     world.customer_id = made["accountId"]
     enrolled = factories.member(email=EMAIL, version=None)
     assert world.deployment.call("PUT", "/crm/members/m-7", enrolled).status == 201
+    world.deployment.run_changes()
+    mark = mark_key({"pk": "MEMBER#m-7", "sk": "MEMBER"})
+    assert work.ledger().table.get(*mark) is not None
     world.erase()
     run(world)
     assert world.erasure()["status"] == "done"
     counts = world.erasure()["counts"]
     assert counts["members"] == 1
+    assert work.ledger().table.get(*mark) is None
     assert world.deployment.call("GET", "/members/m-7").status == 404
     late = world.deployment.call("PUT", "/members/m-7", factories.member(version=9, email=EMAIL))
     assert (late.status, late.json["code"]) == (409, "erased")

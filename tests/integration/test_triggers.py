@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from moto.sqs.models import sqs_backends
 from standardwebhooks import Webhook
 
-from functions.trigger_delivery import attempt, lanes, logic, recovery
+from functions.trigger_delivery import attempt, delivery, lanes, logic, recovery
 from switchboard import aws, clock, config, work
 from switchboard.triggers import deliveries, messages, store
 from tests.support import factories
@@ -741,6 +742,42 @@ class TestOrdered:
         _fan_out(deployment)
         deployment.settle()
         assert [target[-1] for target in targets(sandbox)] == ["0", "1", "2"]
+
+    def test_what_was_skipped_is_recovered_in_order(self, deployment: Deployment, sandbox: Sandbox) -> None:
+        trigger = make(deployment, sandbox, ordered=True)
+        store.disable(trigger["triggerId"], "failing")
+        for number in range(3):
+            tell(deployment, caseId=str(number), occurredAt=f"2026-11-22T07:00:0{number}Z")
+        deployment.settle()
+        assert {one["status"] for one in log(deployment, trigger)} == {"skipped"}
+        path = f"/triggers/{trigger['triggerId']}"
+        deployment.call("POST", f"{path}/enable")
+        sandbox.fault("sink", kind="status", status=500, count=2)
+        assert deployment.call("POST", f"{path}/recover", {"since": "2026-11-22T06:00:00Z"}).status == 202
+        deployment.settle()
+        assert [target[-1] for target in targets(sandbox)] == ["0", "0", "0", "1", "2"]
+
+    def test_an_earlier_event_that_comes_while_the_first_settles_goes_first(
+        self, deployment: Deployment, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both happened long ago: what counts is how long the first has stood in its lane."""
+        monkeypatch.setattr(lanes, "SETTLED", timedelta(seconds=2))
+        trigger = make(deployment, sandbox, ordered=True)
+        tell(deployment, caseId="1", occurredAt="2026-11-22T07:00:01Z")
+        slept: list[float] = []
+
+        def meanwhile(seconds: float) -> None:
+            slept.append(seconds)
+            monkeypatch.setattr(lanes, "SETTLED", timedelta(0))
+            lane = delivery.deliveries()
+            [waiting] = lane.of_trigger(trigger["triggerId"])
+            earlier = {"event_id": "earlier", "case_id": "0", "occurred_at": "2026-11-22T07:00:00.000Z"}
+            lane.line_up(stored(trigger), waiting.event.model_copy(update=earlier))
+
+        monkeypatch.setattr(lanes, "time", SimpleNamespace(sleep=meanwhile))
+        deployment.settle()
+        assert [target[-1] for target in targets(sandbox)] == ["0", "1"]
+        assert [0 < seconds <= 2 for seconds in slept] == [True]
 
 
 class TestHealth:

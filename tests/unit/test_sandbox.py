@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from sandbox import vendors
+from sandbox import server, vendors
 from sandbox.application import create_application
 from sandbox.vendor import Vendor
 
@@ -264,3 +264,22 @@ def test_every_registered_vendor_fits_the_frame() -> None:
     for vendor in registered:
         assert vendor.prefix.startswith("/")
         assert vendor.prefix != "/_control"
+
+
+def test_behind_bad_tls_only_who_does_not_look_gets_through() -> None:
+    async def run() -> None:
+        runner = await server.start(0)
+        try:
+            origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            async with aiohttp.ClientSession() as session:
+                secure = (await (await session.get(f"{origin}/_control/tls")).json())["url"]
+                with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                    await session.post(f"{secure}/sink/a", data=b"secret")
+                answer = await session.post(f"{secure}/sink/b", data=b"seen", ssl=False)
+                assert answer.status == 200
+                held = await (await session.get(f"{origin}/_control/sink/calls")).json()
+                assert [(call["path"], call["body"]) for call in held["items"]] == [("/b", "seen")]
+        finally:
+            await runner.cleanup()
+
+    asyncio.run(asyncio.wait_for(run(), timeout=20))

@@ -89,8 +89,11 @@ class Deliveries:
 
     def skip(self, trigger: Trigger, event: CrmEvent) -> None:
         """Write down that an event came while the trigger was disabled; `recover` finds it."""
+        item = self._new(trigger, event, "skipped")
+        if trigger.ordered:  # also when it is recovered
+            item["lane"] = lane_of(event)
         try:
-            self.table.put(self._new(trigger, event, "skipped"), condition="attribute_not_exists(pk)")
+            self.table.put(item, condition="attribute_not_exists(pk)")
         except ConditionFailed:
             return
 

@@ -10,7 +10,7 @@
     LEAD#<kind>#<digest>  LEAD                          slot: the one lead of an external id, e-mail or phone;
                                                         `object` = "link"
     CAMPAIGNS             <campaignId>                  a campaign; `object` = "campaign"
-    MEMBER#<number>       MEMBER                        a loyalty member (`members`)
+    MEMBER#<number>       MEMBER                        a loyalty member (`members`), indexed by `Changed` too
     PROFILE#<digest>      CREATED | CUSTOMER#<id>       link: a social profile to its customer
     EMAIL#<digest>        CUSTOMER#<id>                 link: an e-mail address, ignoring case
     PHONE#<digest>        CUSTOMER#<id>                 link: a phone number, ignoring its punctuation
@@ -40,6 +40,9 @@ type Key = tuple[str, str]
 
 SHARDS = 4
 """Partitions of `Lookup`, so that a burst of new customers heats no single one."""
+
+MEMBER = "MEMBER"
+"""The sort key of a loyalty member's record."""
 
 _INTERNAL = frozenset({"pk", "sk", "gsi1pk", "gsi1sk", "searchText", "syncedRev", "changed"})
 _SEARCHED = ("firstName", "lastName", "email", "company")
@@ -145,11 +148,16 @@ def links(customer: Item | None) -> dict[Key, Item]:
     return {key: item | {"pk": key[0], "sk": key[1]} for key, item in found.items()}
 
 
+def shard_of(name: str) -> str:
+    """Which of an index's partitions the record of an account, or a member number, is in."""
+    return str(zlib.crc32(name.encode()) % SHARDS)
+
+
 def indexed(item: Item) -> Item:
     """The item with the attributes that its indexes need, made from its own fields."""
     bare = {name: value for name, value in item.items() if name not in ("gsi1pk", "gsi1sk", "searchText")}
-    shard = zlib.crc32(item["accountId"].encode()) % SHARDS
-    bare["changed"] = str(shard)
+    shard = shard_of(item["accountId"])
+    bare["changed"] = shard
     if item["object"] != "customer" or "deletedAt" in item:
         return bare
     return bare | {

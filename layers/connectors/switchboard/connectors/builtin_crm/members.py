@@ -1,8 +1,9 @@
 """Loyalty members in the built-in CRM: their data, how they stand with CrowdTwist, what it says of them.
 
 A member's record follows the rules of `records`: `rev` grows with each write, and the table's stream tells
-of it. `SYNC_FIELDS` are what the synchronization itself writes: a change of those alone is no CRM event.
-Where it writes the member's data too, `syncedRev` marks the revision: that event has nothing new for it.
+of it, or `crm_sweep` where that did not. `SYNC_FIELDS` are what the synchronization itself writes: a change
+of those alone is no CRM event. Where it writes the member's data too, `syncedRev` marks the revision: that
+event has nothing new for it.
 
 `version` says how new the member's data is, in the order in which versions are accepted. A change that is
 made here comes after the version that it changes; an older one never takes its place.
@@ -15,6 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from switchboard import clock
+from switchboard.connectors.builtin_crm.keys import MEMBER, shard_of
 from switchboard.crm import MemberPush, MemberSync
 from switchboard.dynamo import ConditionFailed, Item, Table
 from switchboard.errors import VendorError
@@ -24,7 +26,7 @@ from switchboard.versions import order_after
 SYNC_FIELDS = frozenset(
     {
         *("ctSyncStatus", "ctSyncError", "ctSyncVersion", "crowdTwistId", "crowdTwist"),
-        *("version", "syncedRev", "updatedAt", "rev"),
+        *("version", "syncedRev", "updatedAt", "rev", "changed"),
     }
 )
 """What the synchronization writes: by itself not worth a CRM event of the member."""
@@ -49,7 +51,7 @@ class Members:
 
     def get(self, number: str) -> Item | None:
         """The member's record, None for nobody."""
-        item = self.table.get(_pk(number), "MEMBER")
+        item = self.table.get(_pk(number), MEMBER)
         if item is None:
             return None
         return _shown(item)
@@ -134,6 +136,7 @@ class Members:
         else:
             update.set("crowdTwistId", sync.crowdtwist_id)
         update.set("rev", 1, _NEXT).values[":zero"] = 0
+        update.set("changed", shard_of(number))
         condition = (
             "(attribute_not_exists(#ctSyncVersion) OR #ctSyncVersion < :ctSyncVersion OR"
             " (#ctSyncVersion = :ctSyncVersion AND"
@@ -146,7 +149,7 @@ class Members:
             condition += " AND (attribute_not_exists(#version) OR #version <= :version)"
         self.table.update(
             _pk(number),
-            "MEMBER",
+            MEMBER,
             update.expression,
             condition=condition,
             names=update.names,
@@ -175,12 +178,12 @@ class Members:
         `found` saves the read. Returns the record before and after.
         """
         pk = _pk(number)
-        item = found or self.table.get(pk, "MEMBER")
+        item = found or self.table.get(pk, MEMBER)
         for _ in range(_ATTEMPTS):
             moment = clock.rfc3339(self.now())
             new: Item = {
                 "pk": pk,
-                "sk": "MEMBER",
+                "sk": MEMBER,
                 "object": "member",
                 "memberNumber": number,
                 "createdAt": moment,
@@ -189,7 +192,7 @@ class Members:
             changed = change(before)
             if changed == before:
                 return before, before
-            changed = changed | {"updatedAt": moment, "rev": before["rev"] + 1}
+            changed |= {"updatedAt": moment, "rev": before["rev"] + 1, "changed": shard_of(number)}
             try:
                 self.table.put(
                     changed,
@@ -210,7 +213,7 @@ def _data(item: Item) -> Item:
 
 def _shown(item: Item) -> Item:
     """The record without its keys; its version as it is compared."""
-    known = {name: value for name, value in item.items() if name not in ("pk", "sk")}
+    known = {name: value for name, value in item.items() if name not in ("pk", "sk", "changed")}
     return {name: value if name == "version" else _with_floats(value) for name, value in known.items()}
 
 

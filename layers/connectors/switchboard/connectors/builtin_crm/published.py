@@ -2,6 +2,7 @@
 
     pk                        sk                     item (State table)
     PUBLISHED#<accountId>     the record's own sk    `told`: "5" for all revisions up to 5, "5,7" for 7 too
+    PUBLISHED#<digest>        MEMBER                 the same of a loyalty member, whose number is no key
 
 The stream's reader notes what it has told, or passed over; `crm_sweep` compares. A record that moved to its
 customer goes on under the account where it began, because its revisions go on.
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from switchboard import ids
-from switchboard.connectors.builtin_crm.keys import Key
+from switchboard.connectors.builtin_crm.keys import MEMBER, Key
 from switchboard.dynamo import ConditionFailed, Item, Table
 
-OBJECTS = frozenset({"customer", "case", "followup", "task"})
+OBJECTS = frozenset({"customer", "case", "followup", "task", "member"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,18 @@ def event_id(pk: str, sk: str, revision: int) -> str:
 
 def mark_key(record: Mapping[str, Any]) -> Key:
     """Where the mark of a stored record is."""
+    if record["sk"] == MEMBER:
+        return f"PUBLISHED#{ids.derived('mbr', record['pk'])}", MEMBER
     return f"PUBLISHED#{record.get('movedFrom', record['accountId'])}", record["sk"]
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The marks, in the State table. They stay as long as the records do, and hold nothing but numbers."""
+    """The marks, in the State table.
+
+    They stay as long as the records do, and hold nothing but numbers. A record's tombstone keeps its
+    revisions going; of a member nothing stays, and one that is enrolled anew begins with revision 1.
+    """
 
     table: Table
 
@@ -69,6 +76,10 @@ class Published:
         wanted = list(dict.fromkeys(keys))
         found = {(item["pk"], item["sk"]): item for item in self.table.get_many(wanted)}
         return {key: Mark.of(found.get(key)) for key in wanted}
+
+    def forget(self, key: Key) -> None:
+        """Remove the mark of a record that is gone without a tombstone."""
+        self.table.delete(*key)
 
     def note(self, key: Key, revisions: Iterable[int]) -> None:
         """Note that these revisions of a record have been told. One request when they come in order."""
