@@ -241,6 +241,7 @@ class TestOneAtATime:
         elder = work.ledger().claim(dump_id, lease=timedelta(seconds=0))
         assert elder is not None
         from functions.survey_dump.app import Slice
+        from functions.survey_dump.given import Given
 
         stale = Slice(elder, {}, Context(remaining=LONG))  # type: ignore[arg-type]
         stale.begin()
@@ -253,7 +254,7 @@ class TestOneAtATime:
         assert found["status"] == "complete"
         stale._context.remaining = LONG  # type: ignore[attr-defined]
         with pytest.raises(ConditionFailed):
-            stale.read_pages({}, set())
+            stale.read_pages(Given())
         assert sorted(numbers(found)) == [10_000_000 + index for index in range(6)]
 
 
