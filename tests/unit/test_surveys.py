@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from functions.survey_dump import logic as dump
 from functions.survey_dump.files import given_in, lines_of, part
 from functions.survey_dump.given import Given, pairs
-from functions.survey_work.logic import lot, parameters, quiet_for
+from functions.survey_work.logic import lot, parameters
 from sandbox.vendors.questionpro import response
 from switchboard.connectors.questionpro import split_items
-from switchboard.settings.surveys import QuietHours, Rule
+from switchboard.settings.surveys import QuietHours, Rule, Survey
 from switchboard.surveys.responses import may_match
 from switchboard.surveys.variables import (
     custom_variables,
@@ -168,7 +168,24 @@ def test_parts_are_named_by_worker_and_page() -> None:
 def test_quiet_hours_over_midnight_and_by_day(begin: str, end: str, at: str, hours: int | None) -> None:
     quiet = QuietHours.model_validate({"from": begin, "to": end})
     now = datetime.fromisoformat(f"2026-01-10T{at}").replace(tzinfo=UTC)
-    assert quiet_for(quiet, now) == (None if hours is None else timedelta(hours=hours))
+    assert quiet.left(now) == timedelta(hours=hours or 0)
+
+
+def test_quiet_hours_end_by_the_clock_on_the_wall_when_it_is_put_forward() -> None:
+    quiet = QuietHours.model_validate({"from": "21:00", "to": "08:00", "timeZone": "Europe/Berlin"})
+    assert quiet.left(datetime(2026, 3, 28, 20, tzinfo=UTC)) == timedelta(hours=10)  # 21:00 to 08:00 CEST
+
+
+def test_reminders_are_quiet_when_a_rule_is_unless_they_have_hours_of_their_own() -> None:
+    noon = datetime(2026, 1, 10, 12, tzinfo=UTC)
+    rules = [
+        {"object": "case", "event": "edit", "quietHours": {"from": "11:00", "to": end}}
+        for end in ("13:00", "15:00")
+    ]
+    own = {"quietHours": {"from": "21:00", "to": "08:00"}}
+    assert Survey.model_validate({"rules": rules}).quiet_for_reminders(noon) == timedelta(hours=3)
+    assert not Survey.model_validate({"rules": rules, "reminders": own}).quiet_for_reminders(noon)
+    assert not Survey().quiet_for_reminders(noon)
 
 
 def test_a_persons_lot_is_drawn_once() -> None:
