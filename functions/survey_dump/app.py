@@ -231,6 +231,7 @@ def _import(correlation_id: str, item: dict[str, Any]) -> bool:
 
 def do(entry: Entry, result: Item, *, context: LambdaContext) -> Outcome:
     """A slice: begin, read, write; `pending` when there is more to do."""
+    dumps().hold(entry)
     this = Slice(entry, result, context)
     if "page" not in result:
         this.begin()

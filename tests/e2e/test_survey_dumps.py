@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import httpx
@@ -23,7 +24,7 @@ from tests.support import factories
 from tools.paths import LOCAL
 from tools.stack import Stack
 
-KILLED, NIGHTLY, LIMITED = (str(uuid.uuid4().int % 10**9) for _ in range(3))
+KILLED, DAILY, NIGHTLY, LIMITED = (str(uuid.uuid4().int % 10**9) for _ in range(4))
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,17 @@ def bench(stack: Stack, api: httpx.Client, sandbox: httpx.Client) -> Bench:
 @pytest.fixture(scope="module", autouse=True)
 def surveys(api: httpx.Client, sandbox: httpx.Client) -> Iterator[dict[str, Any]]:
     """The surveys of this file, all with one change of the settings."""
-    more(sandbox, NIGHTLY, {"count": 3})
+    more(sandbox, DAILY, {"count": 3})
+    just_now = datetime.now(ZoneInfo("Asia/Kolkata")) - timedelta(minutes=1)
     area: dict[str, Any] = {
         KILLED: {"pageSize": 50},
-        NIGHTLY: {"schedule": {"expression": "rate(1 day)", "timeZone": "Asia/Kolkata"}, "parquet": True},
+        DAILY: {"schedule": {"expression": "rate(1 day)"}, "parquet": True},
+        NIGHTLY: {
+            "schedule": {
+                "expression": f"cron({just_now.minute} {just_now.hour} * * ? *)",
+                "timeZone": "Asia/Kolkata",
+            }
+        },
         LIMITED: {"pageSize": 2},
     }
     before = api.get("/settings/surveys").json()["version"]
@@ -141,25 +149,6 @@ def test_a_dump_whose_worker_is_killed_again_and_again(bench: Bench) -> None:
     assert content(found, "csv").count(b"\r\n") == 3_001
 
 
-def test_a_schedule_dumps_by_itself_with_parquet(api: httpx.Client, tmp_path: Path) -> None:
-    [first] = settled(
-        lambda: api.get(f"/surveys/{NIGHTLY}/dumps").json()["items"],
-        lambda items: bool(items) and items[0]["status"] == "complete",
-    )
-    path = tmp_path / "responses.parquet"
-    path.write_bytes(content(first, "parquet"))
-    with duckdb.connect() as database:
-        found = database.execute(
-            'SELECT responseID, surveyID, "Q1 (7000000)" FROM read_parquet(?)', [str(path)]
-        ).fetchall()
-    wanted = [json.loads(line) for line in lines(first)]
-    assert found == [
-        (str(item["responseID"]), NIGHTLY, item["responseSet"][0]["answerValues"][0]["answerText"])
-        for item in wanted
-    ]
-    assert len(found) == 3
-
-
 def test_limits_and_lies(api: httpx.Client, bench: Bench) -> None:
     """A full minute is waited for, a quota that is used up ends the dump, a repeated page is an error."""
     sandbox = bench.sandbox
@@ -186,6 +175,12 @@ def test_limits_and_lies(api: httpx.Client, bench: Bench) -> None:
         assert "repeats page" in stuck["error"]
     finally:
         sandbox.put("/_control/questionpro/lies", json={}).raise_for_status()
+    one = response(LIMITED, 1, datetime.now(UTC))
+    page = {"response": [one], "pagination": {"currentPage": 1, "totalPages": 1, "totalItems": 2}}
+    short = {"kind": "status", "status": 200, "count": 1, "body": json.dumps(page), "path": LIMITED}
+    sandbox.post("/_control/questionpro/faults", json=short).raise_for_status()
+    differs = ended(api, begun(api, LIMITED, full=True))
+    assert differs["countCheck"] == {"survey": 2, "ours": 1, "agrees": False}
     assert api.post(f"/ledger/{over['dumpId']}/resubmit").status_code == 202
     found = ended(api, dump)
     assert (found["status"], len({json.loads(line)["responseID"] for line in lines(found)})) == (
@@ -207,10 +202,11 @@ def test_a_response_waits_for_its_customer_and_the_next_dump_brings_what_is_new(
     first = ended(api, begun(api, survey))
     assert (first["rows"], first["imported"], first["unmatched"]) == (1, 0, 1)
     assert api.get(one).json()["status"] == "issued", "one that was only begun is no answer"
-    # The same response, complete, and one that a spreadsheet would take for a formula. The dump is first.
-    done = response(survey, item["responseID"], datetime.now(UTC), custom={"custom1": issued["invitationId"]})
+    # He goes on, and the dump is the first to tell; one more is what a spreadsheet takes for a formula.
+    done = sandbox.post("/_control/questionpro/answers", json={"surveyUrl": issued["surveyUrl"]}).json()
+    assert done["responseID"] == item["responseID"]
     bad = response(survey, 7, datetime.now(UTC), text="=cmd|'/C calc'!A0", custom={"custom9": "nine"})
-    more(sandbox, survey, {"items": [done, bad]})
+    more(sandbox, survey, {"items": [bad]})
     found = ended(api, begun(api, survey))
     assert [json.loads(line) for line in lines(found)] == [done, bad]
     table = content(found, "csv").decode()
@@ -225,8 +221,7 @@ def test_a_response_waits_for_its_customer_and_the_next_dump_brings_what_is_new(
     )
     assert [(each["responseId"], each["status"]) for each in kept] == [(str(item["responseID"]), "Completed")]
     whole = ended(api, begun(api, survey, full=True))
-    assert whole["full"] is True
-    assert whole["imported"] == 1
+    assert (whole["full"], whole["rows"], whole["imported"]) == (True, 2, 1)
     assert ended(api, begun(api, survey))["rows"] == 0
 
 
@@ -265,3 +260,41 @@ def test_an_older_transport_does_the_same(
     spoken = [call for call in calls if call["path"].endswith(f"/{transport}")]
     assert len(spoken) >= 5
     assert all(call["headers"]["content-type"].startswith("text/xml") for call in spoken)
+
+
+def test_a_schedule_dumps_by_itself_with_parquet(bench: Bench, tmp_path: Path) -> None:
+    api = bench.api
+    [first] = settled(
+        lambda: api.get(f"/surveys/{DAILY}/dumps").json()["items"],
+        lambda items: bool(items) and items[0]["status"] == "complete",
+    )
+    path = tmp_path / "responses.parquet"
+    path.write_bytes(content(first, "parquet"))
+    with duckdb.connect() as database:
+        found = database.execute(
+            'SELECT responseID, surveyID, "Q1 (7000000)" FROM read_parquet(?)', [str(path)]
+        ).fetchall()
+    wanted = [json.loads(line) for line in lines(first)]
+    assert found == [
+        (str(item["responseID"]), DAILY, item["responseSet"][0]["answerValues"][0]["answerText"])
+        for item in wanted
+    ]
+    assert len(found) == 3
+
+    # A night passes for the other one; whoever looks twice finds it begun.
+    past = (datetime.now(UTC) - timedelta(hours=23)).isoformat(timespec="milliseconds")
+    bench.aws("dynamodb").update_item(
+        TableName=bench.stack.outputs["StateTableName"],
+        Key={"pk": {"S": f"SURVEY_DUMPS#{NIGHTLY}"}, "sk": {"S": "SCHEDULE"}},
+        UpdateExpression="SET since = :past",
+        ConditionExpression="attribute_exists(pk)",
+        ExpressionAttributeValues={":past": {"S": past.replace("+00:00", "Z")}},
+    )
+    assert api.get(f"/surveys/{NIGHTLY}/dumps").json()["items"] == []
+    for _ in range(2):
+        bench.invoke("SurveyTickFunction")
+    [nightly] = settled(
+        lambda: api.get(f"/surveys/{NIGHTLY}/dumps").json()["items"],
+        lambda items: items[0]["status"] == "complete",
+    )
+    assert nightly["rows"] == 0

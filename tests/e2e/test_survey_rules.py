@@ -116,14 +116,13 @@ def test_rules_ask_whom_they_are_about(api: httpx.Client) -> None:
     found = settled(
         decisions, lambda found: (CLOSED, "cooldownDays") in found and (NIGHT, "quiet-hours") in found
     )
-    print(found)
     assert found[NOBODY, "samplingRate"] >= 2
     assert found[CLOSED, "synced"] == 2
     assert len(invitations(CLOSED)) == 1
     assert invitations(NOBODY) == invitations(NIGHT) == []
 
 
-def test_twenty_at_once_get_one_url(api: httpx.Client, partner: PartnerClient, sandbox: httpx.Client) -> None:
+def test_many_at_once_get_one_url(api: httpx.Client, partner: PartnerClient, sandbox: httpx.Client) -> None:
     address = f"{uuid.uuid4().hex}@example.com"
     body = {"email": address, "transactionId": "T1"}
 
@@ -134,10 +133,9 @@ def test_twenty_at_once_get_one_url(api: httpx.Client, partner: PartnerClient, s
             time.sleep(float(answer.headers["Retry-After"]))
         return answer
 
-    with ThreadPoolExecutor(20) as threads:
-        answers = list(threads.map(ask, range(20)))
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(ask, range(6)))
     assert {answer.status_code for answer in answers} <= {200, 201}
-    print([a.status_code for a in answers])
     [url] = {answer.json()["surveyUrl"] for answer in answers}
     other = partner("surveys:write", "surveys:read")
     one = f"/surveys/{NEW}/invitations/{answers[0].json()['invitationId']}"
