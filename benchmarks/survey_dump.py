@@ -91,12 +91,13 @@ class _Fate:
     def watch(self) -> None:
         """Stand around each step that leaves something behind."""
         from functions.survey_dump import app, files
+        from switchboard.connectors import survey_vendor
         from switchboard.surveys.dumps import Dumps
 
         patched: Any = app.Slice
         patched.checkpoint = self._around_checkpoint(app.Slice.checkpoint)
         patched._write = self._behind(app.Slice._write, lambda _, kind, columns: f"{kind} written")
-        patched = app.survey_vendor()
+        patched = survey_vendor()
         patched.responses = self._behind(patched.responses, self._page_read)
         patched = app
         patched._import = self._behind(app._import, lambda *_: f"page {self._page} on a customer")

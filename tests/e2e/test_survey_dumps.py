@@ -8,6 +8,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -115,6 +116,11 @@ class Workers:
         self._bench.invoke("SweeperFunction")
 
 
+def has_got_on(rows: int, state: dict[str, Any]) -> bool:
+    """Whether a dump has a few hundred rows more."""
+    return bool(state["rows"] > rows + 400)
+
+
 def test_a_dump_whose_worker_is_killed_again_and_again(bench: Bench) -> None:
     api, sandbox, workers = bench.api, bench.sandbox, Workers(bench)
     more(sandbox, KILLED, {"count": 3_000})
@@ -124,7 +130,7 @@ def test_a_dump_whose_worker_is_killed_again_and_again(bench: Bench) -> None:
     rows, deaths = 0, 0
     try:
         while deaths < 3:
-            state = settled(lambda: api.get(dump).json(), lambda found, rows=rows: found["rows"] > rows + 400)
+            state = settled(lambda: api.get(dump).json(), partial(has_got_on, rows))
             assert state["status"] == "running"
             rows = state["rows"]
             assert workers.kill() == 1
