@@ -1,4 +1,4 @@
-"""`make prove`: the long forms of all proofs and the benchmarks, in under half an hour, and one report.
+"""`make prove`: the long forms of all proofs and the benchmarks, in about half an hour, and one report.
 
 Each part is a program of its own with a time of its own; what it said is kept in `.local/prove/`. The report
 is `docs/proof.md`. The benchmarks, the last part, write their sections into `docs/performance/`, and
