@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from sandbox.vendors.questionpro import API_KEY, HOOK_TOKEN, response
+from switchboard import clock
 from switchboard.ledger.keys import pk_of
 from tests.e2e.test_repair import Bench
 from tests.e2e.test_surveys import settled
@@ -105,13 +106,13 @@ class Workers:
 
     def let_the_lease_end(self, ledger_id: str) -> None:
         """Fifteen minutes pass for this dump, and the sweeper looks."""
-        past = (datetime.now(UTC) - timedelta(minutes=1)).isoformat(timespec="milliseconds")
+        past = {":past": {"S": clock.timestamp(timedelta(minutes=-1))}}
         self._bench.aws("dynamodb").update_item(
             TableName=self._bench.stack.outputs["StateTableName"],
             Key={"pk": {"S": pk_of(ledger_id)}, "sk": {"S": "ENTRY"}},
             UpdateExpression="SET leaseUntil = :past, dueAt = :past",
             ConditionExpression="attribute_exists(pk)",
-            ExpressionAttributeValues={":past": {"S": past.replace("+00:00", "Z")}},
+            ExpressionAttributeValues=past,
         )
         self._bench.invoke("SweeperFunction")
 
@@ -288,13 +289,13 @@ def test_a_schedule_dumps_by_itself_with_parquet(bench: Bench, tmp_path: Path) -
     assert len(found) == 3
 
     # A night passes for the other one; whoever looks twice finds it begun.
-    past = (datetime.now(UTC) - timedelta(hours=23)).isoformat(timespec="milliseconds")
+    past = {":past": {"S": clock.timestamp(timedelta(hours=-23))}}
     bench.aws("dynamodb").update_item(
         TableName=bench.stack.outputs["StateTableName"],
         Key={"pk": {"S": f"SURVEY_DUMPS#{NIGHTLY}"}, "sk": {"S": "SCHEDULE"}},
         UpdateExpression="SET since = :past",
         ConditionExpression="attribute_exists(pk)",
-        ExpressionAttributeValues={":past": {"S": past.replace("+00:00", "Z")}},
+        ExpressionAttributeValues=past,
     )
     assert api.get(f"/surveys/{NIGHTLY}/dumps").json()["items"] == []
     for _ in range(2):
