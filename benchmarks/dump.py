@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import survey_dump
 from benchmarks.pages import SURVEY
+from benchmarks.surroundings import peak_memory, prepare, surroundings
 
 ROUNDS = 3
 
@@ -86,7 +87,7 @@ def run(contestant: str, base: str, page_size: int, dump_id: str) -> None:
     began = time.perf_counter()
     match contestant:
         case "ours":
-            survey_dump.work_on(dump_id, 0, 0)
+            survey_dump.work_on(dump_id)
             rows = survey_dump.rows_of(dump_id)
         case "floor":
             rows = floor(base, page_size)
@@ -95,7 +96,7 @@ def run(contestant: str, base: str, page_size: int, dump_id: str) -> None:
     seconds = time.perf_counter() - began
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu = used.ru_utime + used.ru_stime
-    print(f"\n{rows} {seconds} {cpu} {survey_dump.peak_memory()}", flush=True)
+    print(f"\n{rows} {seconds} {cpu} {peak_memory()}", flush=True)
 
 
 def _turn(contestant: str, base: str, page_size: int, dump_id: str = "") -> tuple[float, float, int, int]:
@@ -113,8 +114,8 @@ def table(count: int = 50_000, page_size: int = 1000, rounds: int = ROUNDS) -> s
     speeds: dict[str, list[float]] = {name: [] for name in _CONTESTANTS}
     thrift: dict[str, list[float]] = {name: [] for name in _CONTESTANTS}
     memory: dict[str, int] = {}
-    with survey_dump.surroundings("benchmarks.pages", str(count)) as vendor:
-        begin = survey_dump.prepare(vendor, page_size)
+    with surroundings("benchmarks.pages", str(count)) as vendor:
+        begin = prepare(vendor, SURVEY, pageSize=page_size)
         base = f"{vendor}/questionpro/a/api/v2"
         _turn("floor", base, page_size)  # renders the pages
         for number in range(rounds):

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks import page
-from benchmarks.survey_dump import _emulator, _free_port, _process, _wait_for, _wait_until_healthy
+from benchmarks.surroundings import emulator, free_port, process, wait_for, wait_until_healthy
 
 GOAL = 0.7
 _ROUNDS = 5
@@ -206,7 +206,7 @@ def section(rounds: list[tuple[Round, Round]], members: int) -> str:
 def main() -> None:
     """Measure, and write the section."""
     members = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    aws_port, sandbox_port = _free_port(), _free_port()
+    aws_port, sandbox_port = free_port(), free_port()
     from tests.support.tables import table_environment
 
     os.environ |= table_environment() | {
@@ -222,11 +222,11 @@ def main() -> None:
     }
     with (
         TemporaryDirectory() as home,
-        _process("-m", "ministack", **_emulator(aws_port, home)),
-        _process("-m", "sandbox", "--port", str(sandbox_port)),
+        process("-m", "ministack", **emulator(aws_port, home)),
+        process("-m", "sandbox", "--port", str(sandbox_port)),
     ):
-        _wait_until_healthy(aws_port)
-        _wait_for(sandbox_port)
+        wait_until_healthy(aws_port)
+        wait_for(sandbox_port)
         _prepare(f"http://127.0.0.1:{sandbox_port}")
         text = section(measure(members), members)
     page.write_section("member-sync", text)

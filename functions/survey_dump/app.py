@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.survey_dump import files, logic
+from functions.survey_dump.given import Given, Pair
 from switchboard import clock, observability, queues, work
 from switchboard.connectors import survey_vendor
 from switchboard.dynamo import Item
@@ -96,22 +97,18 @@ class Slice:
             files=[],
         )
 
-    def given(self) -> tuple[logic.Seen, set[int]]:
+    def given(self) -> Given:
         """What the partner has been given by earlier dumps, and by this one."""
         base = self.result["base"]
-        earlier = logic.unpack(files.get(base)) if base else {}
-        now: set[int] = set()
+        given = Given(files.get(base) if base else b"")
         for number, digest in self.result.get("withheld", ()):
-            earlier[int(number)] = int(digest)
-            now.add(int(number))
+            given.take(int(number), int(digest))
         for content in files.read_ahead(self.parts):
-            for line in files.lines_of(content):
-                number = logic.number_of(files.loads(line), line)
-                earlier[number] = logic.digest_of(line)
-                now.add(number)
-        return earlier, now
+            for number, digest in files.given_in(content):
+                given.take(number, digest)
+        return given
 
-    def read_pages(self, earlier: logic.Seen, now: set[int]) -> bool:
+    def read_pages(self, given: Given) -> bool:
         """Page after page until the last one; False when the time was up before."""
         begin = self.result["from"]
         before: list[int] = []
@@ -129,27 +126,28 @@ class Slice:
             if numbers and numbers == before:
                 raise VendorError("remote-unexpected", f"questionpro repeats page {number - 1}.")
             before = numbers
-            self._take(page, earlier, now)
+            self._take(page, given)
         return True
 
-    def _take(self, page: ResponsePage, earlier: logic.Seen, now: set[int]) -> None:
+    def _take(self, page: ResponsePage, given: Given) -> None:
         """The page's new responses become an object, rows of the CRM, and a checkpoint."""
         fresh: list[tuple[dict[str, Any], str]] = []
+        taken: list[Pair] = []
         for item, raw in page.items:
             number, digest = logic.number_of(item, raw), logic.digest_of(raw)
-            if number not in now and earlier.get(number) != digest:
-                if covers(self.erased, item):
-                    # Counted as given, or the survey's count and ours would differ for ever.
-                    self.result.setdefault("withheld", []).append([number, digest])
-                else:
-                    fresh.append((item, raw))
-                now.add(number)
-                earlier[number] = digest
+            if not given.take(number, digest):
+                continue
+            if covers(self.erased, item):
+                # Counted as given, or the survey's count and ours would differ for ever.
+                self.result.setdefault("withheld", []).append([number, digest])
+            else:
+                fresh.append((item, raw))
+                taken.append((number, digest))
         result = self.result
         if fresh:
             token = self.entry.lease_token or ""
             key = logic.part_key(self.entry.ledger_id, token, page.number)
-            files.put(key, files.part(raw for _, raw in fresh), "application/gzip")
+            files.put(key, files.part((raw for _, raw in fresh), taken), "application/gzip")
             result["parts"] = logic.extended(result["parts"], token, page.number)
         known = [item for item, _ in fresh if responses.may_match(item)]
         with ThreadPoolExecutor(_IMPORTERS) as pool:
@@ -170,7 +168,7 @@ class Slice:
             read=page.last,
         )
 
-    def write_files(self, earlier: logic.Seen) -> bool:
+    def write_files(self, given: Given) -> bool:
         """The files, what the partner has by now, and the manifest last; False when the time was up."""
         columns = dumps().columns(self.survey_id, self.result["columns"])
         for format_ in self.formats[len(self.result["files"]) :]:
@@ -178,9 +176,9 @@ class Slice:
                 return False
             written = self._write(format_, columns) | {"rows": self.result["rows"]}
             self.checkpoint(files=[*self.result["files"], written])
-        self._check_count(len(earlier))
+        self._check_count(len(given))
         seen_key = f"seen/{self.survey_id}/{self.entry.ledger_id}"
-        files.put(seen_key, logic.pack(earlier), "application/octet-stream")
+        files.put(seen_key, given.packed(), "application/octet-stream")
         manifest = {
             "dumpId": self.entry.ledger_id,
             "surveyId": self.survey_id,
@@ -233,11 +231,12 @@ def _import(correlation_id: str, item: dict[str, Any]) -> bool:
 
 def do(entry: Entry, result: Item, *, context: LambdaContext) -> Outcome:
     """A slice: begin, read, write; `pending` when there is more to do."""
+    dumps().hold(entry)
     this = Slice(entry, result, context)
     if "page" not in result:
         this.begin()
-    earlier, now = this.given()
-    done = this.read_pages(earlier, now) and this.write_files(earlier)
+    given = this.given()
+    done = this.read_pages(given) and this.write_files(given)
     return Outcome("synced" if done else "pending")
 
 

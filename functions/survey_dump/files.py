@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from functions.survey_dump.logic import META, cells, header, neutral
+from functions.survey_dump.given import Pair, pack, pairs
+from functions.survey_dump.logic import META, cells, digest_of, header, neutral, number_of
 from switchboard.aws import s3
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ _PIECE = 8 * 1024 * 1024
 
 _AHEAD = 8
 _EXACT = 1e18
+
+_HAS_EXTRA = 4
+_FIELD_NAME = b"SB"
+_EXTRA_FIELD = 65_535 - 4
+"""What a member's extra field holds beside its own name and length."""
 
 
 def bucket() -> str:
@@ -123,10 +129,38 @@ class Upload:
         )
 
 
-def part(lines: Iterable[str]) -> bytes:
-    """A page's lines as one gzip member; members one after the other are a gzip file too."""
+def part(lines: Iterable[str], given: Iterable[Pair] = ()) -> bytes:
+    """A page's lines as one gzip member; members one after the other are a gzip file too.
+
+    `given` stands in the member's extra field (RFC 1952, 2.3.1.1), so that whoever takes the dump up learns
+    what it has given without reading the lines again. What has no room there is left out.
+    """
     text = "".join(f"{line}\n" for line in lines)
-    return gzip.compress(text.encode(), compresslevel=6, mtime=0)
+    member = gzip.compress(text.encode(), compresslevel=6, mtime=0)
+    held = pack(given)
+    if not 0 < len(held) <= _EXTRA_FIELD:
+        return member
+    field = _FIELD_NAME + len(held).to_bytes(2, "little") + held
+    flags = bytes([member[3] | _HAS_EXTRA])
+    return member[:3] + flags + member[4:10] + len(field).to_bytes(2, "little") + field + member[10:]
+
+
+def given_in(content: bytes) -> Iterator[Pair]:
+    """What a part has given."""
+    field, _ = _apart(content)
+    if field:
+        yield from pairs(field)
+        return
+    for line in lines_of(content):
+        yield number_of(loads(line), line), digest_of(line)
+
+
+def _apart(content: bytes) -> tuple[bytes, bytes]:
+    """A part's extra field, and the part without it."""
+    if not content[3] & _HAS_EXTRA:
+        return b"", content
+    end = 12 + int.from_bytes(content[10:12], "little")
+    return content[16:end], content[:3] + bytes([content[3] & ~_HAS_EXTRA]) + content[4:10] + content[end:]
 
 
 def lines_of(content: bytes) -> Iterator[str]:
@@ -158,7 +192,7 @@ def write_json_lines(key: str, parts: Iterable[str]) -> dict[str, Any]:
     with Upload(key, "application/gzip") as upload:
         upload.write(part(()))
         for content in read_ahead(parts):
-            upload.write(content)
+            upload.write(_apart(content)[1])
     return {"format": "jsonl.gz", "key": key, "sha256": upload.sha256, "bytes": upload.size}
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import struct
-from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,9 +26,6 @@ META = (
 """The columns that every dump has, whatever its survey asks."""
 
 _FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
-
-type Seen = dict[int, int]
-"""Number of a response -> digest of its text; what a partner has been given."""
 
 type Ranges = list[list[Any]]
 """[token, first page, last page] of each worker that has written part objects."""
@@ -89,7 +85,7 @@ def number_of(item: Mapping[str, Any], raw: str) -> int:
     held = item.get("responseID")
     if isinstance(held, int) and not isinstance(held, bool) and 0 <= held < 2**63:
         return held
-    return _digest(f"id:{held}" if held is not None else raw) | 1 << 63
+    return min(_digest(f"id:{held}" if held is not None else raw) | 1 << 63, 2**64 - 2)
 
 
 def digest_of(raw: str) -> int:
@@ -100,19 +96,6 @@ def digest_of(raw: str) -> int:
 def _digest(text: str) -> int:
     found: int = struct.unpack("<Q", hashlib.blake2b(text.encode(), digest_size=8).digest())[0]
     return found
-
-
-def pack(seen: Seen) -> bytes:
-    """16 bytes for each response, little endian."""
-    flat = array("Q", (value for pair in seen.items() for value in pair))
-    return flat.tobytes()
-
-
-def unpack(content: bytes) -> Seen:
-    """The reverse of `pack`."""
-    flat = array("Q")
-    flat.frombytes(content)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def extended(ranges: Ranges, token: str, page: int) -> Ranges:

@@ -59,6 +59,9 @@ def look_after(invitation: Invitation, done: Counter[str]) -> None:
     due = next_look(invitation, survey)
     if due > clock.timestamp():
         invitations().look_again(invitation, due)
+    elif quiet := survey.quiet_for_reminders(clock.now()):
+        invitations().look_again(invitation, min(clock.timestamp(quiet), invitation.expires_at))
+        done["in quiet hours"] += 1
     elif remind(invitation, run=f"schedule:{due}", survey=survey, correlation_id=invitation.invitation_id):
         done["reminded"] += 1
     else:

@@ -2,13 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from switchboard.conditions import holds
 from switchboard.crm_events import CrmEvent
-from switchboard.settings.surveys import QuietHours, Rule
+from switchboard.settings.surveys import Rule
 
 _LONGEST_VALUE = 500
 
@@ -50,17 +48,3 @@ def parameters(rule: Rule, record: Mapping[str, Any]) -> dict[str, str | int | f
 def transaction(event: CrmEvent) -> str:
     """What the invitation is about: the record; so each record asks once, however often it is told of."""
     return event.task_id or event.followup_id or event.case_id or event.account_id or event.event_id
-
-
-def quiet_for(quiet: QuietHours | None, now: datetime) -> timedelta | None:
-    """How long the quiet hours still last; None outside of them."""
-    if quiet is None:
-        return None
-    local = now.astimezone(ZoneInfo(quiet.time_zone))
-    begin, end = time.fromisoformat(quiet.from_), time.fromisoformat(quiet.to)
-    at = local.time()
-    inside = begin <= at < end if begin <= end else at >= begin or at < end
-    if not inside:
-        return None
-    until = local.replace(hour=end.hour, minute=end.minute, second=0, microsecond=0)
-    return (until if until > local else until + timedelta(days=1)) - local

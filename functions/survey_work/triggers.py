@@ -53,6 +53,7 @@ def do(entry: Entry, result: Item) -> Outcome:
     survey_id = entry.payload["surveyId"]
     rule = Rule.model_validate(entry.payload["rule"], strict=False)
     event = CrmEvent.model_validate(entry.payload["event"])
+    result["surveyId"] = survey_id
     found = _records(event)
     if found is None:
         return Outcome("filtered", detail="The record is not there.")
@@ -86,8 +87,8 @@ def _ask(entry: Entry, result: Item, survey_id: str, rule: Rule, request: NewInv
     if not invitations().cooled_down(survey_id, request.email, cooldown, but_for=key):
         result["criterion"] = "cooldownDays"
         return Outcome("filtered", customer_id=request.customer_id)
-    wait = logic.quiet_for(rule.quiet_hours, clock.now())
-    if wait is not None:
+    wait = rule.quiet_hours.left(clock.now()) if rule.quiet_hours else None
+    if wait:
         raise SwitchboardError("quiet-hours", retry_after=wait.total_seconds())
     invitation = issue.accept(
         survey_id, request, partner_id=OWNER, correlation_id=entry.correlation_id, by_rule=True

@@ -6,7 +6,8 @@ Control routes beside the usual ones:
 
 ==========  =================================================  ============================================
 POST        ``/_control/questionpro/answers``                  ``{"surveyUrl", "status"?, "scale"?,
-                                                               "webhook"?}``: whoever has this URL answers;
+                                                               "webhook"?}``: whoever has this URL answers,
+                                                               or goes on with what he has ``Started``;
                                                                ``webhook`` is told of it. The response item.
 POST        ``/_control/questionpro/surveys/{id}/responses``   ``{"count"}`` anonymous responses more, or
                                                                ``{"items": […]}`` as they are
@@ -131,6 +132,7 @@ class QuestionPro(Vendor):
         """No survey, no transaction, the documented limits."""
         self.surveys: dict[str, Survey] = {}
         self.transactions: dict[str, dict[str, Any]] = {}
+        self._begun: dict[str, int] = {}
         self._number = 20_000_000
         self._calls: deque[float] = deque()
         self._per_minute = _PER_MINUTE
@@ -268,21 +270,26 @@ class QuestionPro(Vendor):
     async def _answer(self, request: web.Request) -> web.Response:
         given = await request.json()
         parts = urlsplit(given["surveyUrl"])
-        transaction = self.transactions.get(parts.path.rpartition("/")[2])
+        token = parts.path.rpartition("/")[2]
+        transaction = self.transactions.get(token)
         if transaction is None:
             raise web.HTTPNotFound(text="nobody was given this URL")
         custom = {name: str(held) for name, held in transaction.items() if name.startswith("custom")}
         custom |= dict(parse_qsl(parts.query))
-        self._number += 1
+        begun = self._begun.pop(token, None)
+        self._number += begun is None
         item = response(
             str(transaction["surveyID"]),
-            self._number,
+            begun or self._number,
             datetime.now(UTC),
             scale=given.get("scale", 3),
             status=given.get("status", "Completed"),
             custom=custom,
         )
-        self.survey(str(transaction["surveyID"])).items.append(item)
+        if item["responseStatus"] == "Started":
+            self._begun[token] = item["responseID"]
+        items = self.survey(str(transaction["surveyID"])).items
+        items[:] = [each for each in items if each["responseID"] != begun] + [item]
         if given.get("webhook"):
             async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 answer = await client.post(given["webhook"], json=item)

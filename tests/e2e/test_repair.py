@@ -70,6 +70,14 @@ class Bench:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         return boto3.client(service, **where, **keys)  # type: ignore[call-overload]
 
+    def invoke(self, function: str) -> None:
+        """Let a function of the template do its work now that a schedule else would have it do."""
+        client = self.aws("lambda")
+        pages = client.get_paginator("list_functions").paginate()
+        names = (each["FunctionName"] for page in pages for each in page["Functions"])
+        [name] = [name for name in names if f"-{function}-" in name]
+        assert "FunctionError" not in client.invoke(FunctionName=name, Payload=b"{}")
+
     def fault(self, vendor: str, fault: dict[str, Any] | None) -> None:
         self.sandbox.delete(f"/_control/{vendor}/faults").raise_for_status()
         if fault is not None:

@@ -8,11 +8,13 @@ import boto3
 import httpx
 import pytest
 
+from sandbox.vendors.questionpro import HOOK_TOKEN
 from switchboard.ledger import DONE
 from tests.e2e.conftest import PartnerClient
 from tests.e2e.test_leads import fresh_lead, fresh_post, pushed, replied, settled, until
 from tests.e2e.test_members import Clockwork, methods, synced, wait_for
 from tests.e2e.test_repair import CLASSES, Bench, Desk, metas_leads, provoke, put_right
+from tests.e2e.test_surveys import settled as awaited
 from tests.support import factories
 from tools.stack import Stack
 
@@ -144,10 +146,8 @@ class TestSiebel:
         crm = partner("members:read", "members:write")
 
         def row() -> dict[str, str]:
-            rows = sandbox.get("/_control/siebel/records/LOY Member").json()["items"]
-            [found] = [row for row in rows if row["Member Number"] == number]
-            held: dict[str, str] = found
-            return held
+            [found] = [row for row in records(sandbox, "LOY Member") if row["Member Number"] == number]
+            return found
 
         sandbox.post("/_control/siebel/faults", json={"kind": "status"}).raise_for_status()
         try:
@@ -170,6 +170,43 @@ class TestSiebel:
         hook = "/hooks/crowdtwist/sandbox-crowdtwist-hook"
         anonymous.post(hook, json=segment | {"date_occurred": "2026-07-01T18:29:18Z"}).raise_for_status()
         wait_for(lambda: "Gold" in row().get("CT Segments", "") or None, "the push to stand on the member")
+
+    def test_it_keeps_surveys(self, stack: Stack, api: httpx.Client, sandbox: httpx.Client) -> None:
+        """The invitation is an activity of the contact, which mails it; the answer is another one, once."""
+        survey, address = str(uuid.uuid4().int % 10**9), f"{uuid.uuid4().hex}@example.com"
+        jane = add(sandbox, "Contact", First_Name="Jane", Last_Name="Miller", Email_Address=address)
+        case = add(sandbox, "Service Request", Contact_Id=jane, Abstract="No signal", Status="closed")
+        rule = {"object": "case", "event": "edit", "where": {"customer.email": address, "status": "closed"}}
+        before = api.get("/settings/surveys").json()["version"]
+        area = {"surveys": {survey: {"rules": [rule]}}}
+        assert api.put("/settings/surveys", json=area).status_code == 200
+
+        def activities(kind: str) -> list[dict[str, str]]:
+            rows = records(sandbox, "Action")
+            return [row for row in rows if (row.get("Contact Id"), row.get("Type")) == (jane, kind)]
+
+        try:
+            event = {"object": "case", "event": "edit", "accountId": jane, "caseId": case}
+            assert api.post("/crm/events", json=event).status_code == 202
+            [noted] = awaited(lambda: activities("Survey Invitation"), bool)
+        finally:
+            api.post("/settings/surveys/rollback", json={"version": before}).raise_for_status()
+        [issued] = api.get(f"/surveys/{survey}/invitations").json()["items"]
+        assert (issued["customerId"], issued["transactionId"]) == (jane, case)
+        assert issued["surveyUrl"] in noted.values()
+
+        hook = f"{stack.api_url}/hooks/questionpro/{HOOK_TOKEN}"
+        answer = {"surveyUrl": issued["surveyUrl"], "webhook": hook}
+        item = sandbox.post("/_control/questionpro/answers", json=answer).json()
+        awaited(lambda: activities("Survey Response"), bool)
+        started = api.post(f"/surveys/{survey}/dumps", json={})
+        where = f"/surveys/{survey}/dumps/{started.json()['dumpId']}"
+        found = awaited(lambda: api.get(where).json(), lambda dump: dump["status"] != "running")
+        assert (found["status"], found["imported"], found["unmatched"]) == ("complete", 1, 0)
+        assert len(activities("Survey Response")) == 1
+        [kept] = api.get(f"/surveys/{survey}/responses", params={"customerId": jane}).json()["items"]
+        assert kept["responseId"] == str(item["responseID"])
+        assert kept["answers"][0]["answer"] == "Always"
 
     def test_each_failure_of_it_is_found_by_its_cause_and_put_right_by_one_resubmission(
         self, stack: Stack, api: httpx.Client, sandbox: httpx.Client

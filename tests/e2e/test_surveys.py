@@ -110,18 +110,3 @@ def mails(stack: Stack, address: str) -> list[dict[str, Any]]:
     """What the emulator's SES has sent to this address."""
     found = httpx.get(f"{stack.aws_endpoint}/_ministack/ses/messages", trust_env=False).json()["messages"]
     return [mail for mails in found.values() for mail in mails if address in mail["To"]]
-
-
-def test_a_schedule_dumps_by_itself(api: httpx.Client, sandbox: httpx.Client, survey: str) -> None:
-    sandbox.post(f"/_control/questionpro/surveys/{survey}/responses", json={"count": 3}).raise_for_status()
-    before = api.get("/settings/surveys").json()["version"]
-    area = {"surveys": {survey: {"schedule": {"expression": "rate(1 day)"}}}}
-    assert api.put("/settings/surveys", json=area).status_code == 200
-    try:
-        items = settled(
-            lambda: api.get(f"/surveys/{survey}/dumps").json()["items"],
-            lambda found: bool(found) and found[0]["status"] == "complete",
-        )
-    finally:
-        api.post("/settings/surveys/rollback", json={"version": before})
-    assert items[0]["rows"] == 3

@@ -44,6 +44,24 @@ def test_a_broken_body_is_a_clear_refusal(deployment: Deployment, raw: bytes, st
     assert_problem(deployment.call("POST", POSTS, raw=raw), status, code)
 
 
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        ("NaN", 400),
+        ("-Infinity", 400),
+        ("1e999", 422),
+        (f"{'9' * 400}.5", 422),
+        ('"NaN is 1e999"', 202),
+        ("1e100", 202),
+    ],
+    ids=["nan", "infinity", "exponent", "digits", "words", "large"],
+)
+def test_what_is_no_number_is_refused(deployment: Deployment, value: str, status: int) -> None:
+    """In a field of any type, too: no table could hold it."""
+    body = json.dumps(factories.member(attributes={"score": "@"})).replace('"@"', value)
+    assert deployment.call("PUT", "/members/N1", raw=body.encode()).status == status
+
+
 @pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "", "multipart/form-data"])
 def test_a_body_of_another_media_type_is_415(deployment: Deployment, media_type: str) -> None:
     reply = deployment.call("POST", POSTS, factories.post(), headers={"Content-Type": media_type})

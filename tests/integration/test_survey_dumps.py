@@ -231,6 +231,28 @@ class TestOneAtATime:
         deployment.run_queues()
         assert deployment.call("POST", DUMPS, {}).status == 202
 
+    def test_one_that_is_resubmitted_waits_for_the_one_that_runs(
+        self, deployment: Deployment, vendor: Sandbox
+    ) -> None:
+        many(vendor, 2)
+        vendor.client.put("/_control/questionpro/limits", json={"quota": 0})
+        first = dump(deployment)
+        assert first["code"] == "remote-quota"
+        vendor.client.put("/_control/questionpro/limits", json={"perMinute": 0})
+        second = dump(deployment, full=True)
+        assert second["code"] == "remote-rate"
+        vendor.client.put("/_control/questionpro/limits", json={"perMinute": 300})
+        assert deployment.call("POST", f"/ledger/{first['dumpId']}/resubmit", {}).status == 202
+        deployment.run_queues()
+        waiting = state(deployment, first["dumpId"])
+        assert (waiting["status"], waiting["code"]) == ("running", "waits-for-earlier")
+        for _ in range(2):
+            deployment.pass_time(timedelta(minutes=2))
+            deployment.sweep()
+            run_long(deployment)
+        assert len(numbers(state(deployment, second["dumpId"]))) == 2
+        assert len(numbers(state(deployment, first["dumpId"]))) == 2
+
     def test_one_that_lost_its_lease_writes_nothing_more(
         self, deployment: Deployment, vendor: Sandbox
     ) -> None:
@@ -241,6 +263,7 @@ class TestOneAtATime:
         elder = work.ledger().claim(dump_id, lease=timedelta(seconds=0))
         assert elder is not None
         from functions.survey_dump.app import Slice
+        from functions.survey_dump.given import Given
 
         stale = Slice(elder, {}, Context(remaining=LONG))  # type: ignore[arg-type]
         stale.begin()
@@ -253,7 +276,7 @@ class TestOneAtATime:
         assert found["status"] == "complete"
         stale._context.remaining = LONG  # type: ignore[attr-defined]
         with pytest.raises(ConditionFailed):
-            stale.read_pages({}, set())
+            stale.read_pages(Given())
         assert sorted(numbers(found)) == [10_000_000 + index for index in range(6)]
 
 

@@ -367,6 +367,20 @@ class TestReminders:
         hook(deployment, answer(vendor, issued["surveyUrl"]))
         assert shown(deployment, issued["invitationId"])["status"] == "responded"
 
+    def test_none_comes_by_itself_in_quiet_hours(self, deployment: Deployment, vendor: Sandbox) -> None:
+        now = clock.now()
+        begin, end = (f"{now + timedelta(hours=hours):%H:00}" for hours in (-1, 2))
+        quiet = {"quietHours": {"from": begin, "to": end}}
+        settings(deployment, reminders={"max": 3, "afterDays": 3} | quiet)
+        issued = invite(deployment)
+        deployment.pass_time(timedelta(days=3, minutes=1))
+        tick()
+        assert shown(deployment, issued["invitationId"])["reminders"] == 0
+        assert deployment.call("POST", f"/surveys/{SURVEY}/reminders").json == {"count": 1}
+        deployment.pass_time(timedelta(hours=3))
+        tick()
+        assert shown(deployment, issued["invitationId"])["reminders"] == 1
+
 
 class TestTriggerScope:
     RULE = {"object": "case", "event": "edit", "where": {"status": "closed"}}

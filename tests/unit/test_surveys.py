@@ -1,6 +1,7 @@
 """What goes out with an invitation and comes back; how a page is taken apart; quiet hours; cells."""
 
 import gzip
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.survey_dump import logic as dump
-from functions.survey_dump.files import lines_of, part
-from functions.survey_work.logic import lot, parameters, quiet_for
+from functions.survey_dump.files import given_in, lines_of, part
+from functions.survey_dump.given import Given, pairs
+from functions.survey_work.logic import lot, parameters
 from sandbox.vendors.questionpro import response
 from switchboard.connectors.questionpro import split_items
-from switchboard.settings.surveys import QuietHours, Rule
+from switchboard.settings.surveys import QuietHours, Rule, Survey
 from switchboard.surveys.responses import may_match
 from switchboard.surveys.variables import (
     custom_variables,
@@ -103,9 +105,43 @@ def test_no_cell_is_a_formula(text: str) -> None:
     assert cell.endswith(text)
 
 
-@given(st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)))
-def test_what_was_given_is_remembered(seen: dict[int, int]) -> None:
-    assert dump.unpack(dump.pack(seen)) == seen
+numbers = st.one_of(st.integers(0, 40), st.integers(0, 2**64 - 2))
+digests = st.one_of(st.sampled_from([0, 1, 2, 2**64 - 2, 2**64 - 1]), st.integers(0, 2**64 - 1))
+
+
+@given(st.lists(st.lists(st.tuples(numbers, digests), max_size=30), max_size=4))
+def test_what_was_given_is_given_again_only_when_it_has_changed(runs: list[list[tuple[int, int]]]) -> None:
+    """Each run is a dump that begins with what the one before it has left."""
+    kept: dict[int, int] = {}
+    packed = b""
+    for run in runs:
+        table, now = Given(packed), set[int]()
+        for number, digest in run:
+            is_new = number not in now and kept.get(number) != digest >> 1
+            assert table.take(number, digest) is is_new
+            if is_new:
+                kept[number] = digest >> 1
+                now.add(number)
+        packed = table.packed()
+        assert len(table) == len(kept)
+        assert {number: digest >> 1 for number, digest in pairs(packed)} == kept
+
+
+def test_a_table_grows_with_what_it_holds() -> None:
+    table = Given()
+    assert all(table.take(number << 40, number) for number in range(5_000))
+    assert len(table) == 5_000
+    assert not any(table.take(number << 40, number + 1) for number in range(5_000))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_part_tells_what_it_has_given(known: bool) -> None:
+    raw = ['{"responseID": 7, "a": "ä"}', '{"responseID": "x"}']
+    wanted = [(dump.number_of(json.loads(line), line), dump.digest_of(line)) for line in raw]
+    content = part(raw, wanted if known else ())
+    assert list(given_in(content)) == wanted
+    assert gzip.decompress(content).decode().splitlines() == raw
+    assert list(given_in(part(raw, wanted * 3_000))) == wanted, "no room in the extra field"
 
 
 def test_parts_are_named_by_worker_and_page() -> None:
@@ -132,7 +168,24 @@ def test_parts_are_named_by_worker_and_page() -> None:
 def test_quiet_hours_over_midnight_and_by_day(begin: str, end: str, at: str, hours: int | None) -> None:
     quiet = QuietHours.model_validate({"from": begin, "to": end})
     now = datetime.fromisoformat(f"2026-01-10T{at}").replace(tzinfo=UTC)
-    assert quiet_for(quiet, now) == (None if hours is None else timedelta(hours=hours))
+    assert quiet.left(now) == timedelta(hours=hours or 0)
+
+
+def test_quiet_hours_end_by_the_clock_on_the_wall_when_it_is_put_forward() -> None:
+    quiet = QuietHours.model_validate({"from": "21:00", "to": "08:00", "timeZone": "Europe/Berlin"})
+    assert quiet.left(datetime(2026, 3, 28, 20, tzinfo=UTC)) == timedelta(hours=10)  # 21:00 to 08:00 CEST
+
+
+def test_reminders_are_quiet_when_a_rule_is_unless_they_have_hours_of_their_own() -> None:
+    noon = datetime(2026, 1, 10, 12, tzinfo=UTC)
+    rules = [
+        {"object": "case", "event": "edit", "quietHours": {"from": "11:00", "to": end}}
+        for end in ("13:00", "15:00")
+    ]
+    own = {"quietHours": {"from": "21:00", "to": "08:00"}}
+    assert Survey.model_validate({"rules": rules}).quiet_for_reminders(noon) == timedelta(hours=3)
+    assert not Survey.model_validate({"rules": rules, "reminders": own}).quiet_for_reminders(noon)
+    assert not Survey().quiet_for_reminders(noon)
 
 
 def test_a_persons_lot_is_drawn_once() -> None:

@@ -1,6 +1,6 @@
 """`settings/surveys`: each survey with its trigger scope, its schedule, its reminders (source 001)."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -38,11 +38,22 @@ type TimeZone = Annotated[str, AfterValidator(_time_zone)]
 
 
 class QuietHours(ApiModel):
-    """Hours of the day in which nobody is invited; over midnight when `from` is later than `to`."""
+    """Hours of the day in which nobody is written to; over midnight when `from` is later than `to`."""
 
     from_: Annotated[TimeOfDay, Field(alias="from")]
     to: TimeOfDay
     time_zone: TimeZone = "UTC"
+
+    def left(self, now: datetime) -> timedelta:
+        """How long they still last; zero outside of them."""
+        local = now.astimezone(ZoneInfo(self.time_zone))
+        begin, end, at = time.fromisoformat(self.from_), time.fromisoformat(self.to), local.time()
+        inside = begin <= at < end if begin <= end else at >= begin or at < end
+        if not inside:
+            return timedelta()
+        until = local.replace(hour=end.hour, minute=end.minute, second=0, microsecond=0)
+        # In UTC: in the night in which the clocks change, the difference of the two local times is wrong.
+        return (until if until > local else until + timedelta(days=1)).astimezone(UTC) - now
 
 
 class Rule(ApiModel):
@@ -81,6 +92,10 @@ class Reminders(ApiModel):
     max: Annotated[int, Field(ge=0, le=20)] = 3
     after_days: Annotated[
         float | None, Field(gt=0, le=365, description="By themselves, so many days apart; null: only by call")
+    ] = None
+    quiet_hours: Annotated[
+        QuietHours | None,
+        Field(description="In which none goes out by itself; null: those of all the survey's rules"),
     ] = None
 
 
@@ -121,6 +136,12 @@ class Survey(ApiModel):
         if self.delivery == "caller" and self.rules:
             raise ValueError("rules have no caller: their delivery is crm or mail")
         return self
+
+    def quiet_for_reminders(self, now: datetime) -> timedelta:
+        """How long no reminder goes out by itself; zero when one may go now."""
+        rules = [rule.quiet_hours for rule in self.rules if rule.quiet_hours]
+        quiet = [self.reminders.quiet_hours] if self.reminders.quiet_hours else rules
+        return max((each.left(now) for each in quiet), default=timedelta())
 
     @property
     def lifetime(self) -> timedelta:

@@ -70,6 +70,22 @@ class Dumps:
         queues.offer(entry)
         return entry
 
+    def hold(self, dump: Entry) -> None:
+        """Have the survey for a dump that is worked on: one that was resubmitted waits for another.
+
+        Raises:
+            SwitchboardError: `waits-for-earlier` while another dump has the survey.
+        """
+        survey_id = dump.payload["surveyId"]
+        held = self.table.get(_pk(survey_id), "RUNNING")
+        if held is not None and held["dumpId"] == dump.ledger_id:
+            return
+        try:
+            self._take_survey(survey_id, dump.ledger_id, dump.partner_id, clock.timestamp())
+        except SwitchboardError as running:
+            words = "Another dump of this survey runs."
+            raise SwitchboardError("waits-for-earlier", words, retry_after=running.retry_after) from None
+
     def _take_survey(self, survey_id: str, dump_id: str, partner_id: str, at: str) -> None:
         held = self.table.get(_pk(survey_id), "RUNNING")
         if held is not None and held["dumpId"] != dump_id:
