@@ -175,7 +175,7 @@ ENTRY: dict[str, Any] = _LISTED | {
             "attempt": 1,
             "correlationId": "cor_01kaf83wq2",
             "detail": "Email Address is already taken",
-            "calls": ["crowdtwist GET /v2/users/… 200", "crowdtwist PUT /v2/users/… 400"],
+            "calls": ["crowdtwist PUT /v2/users/… 400"],
         },
     ],
 }

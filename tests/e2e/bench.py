@@ -140,8 +140,9 @@ class Bench:
 
     def give_up(self, output: str) -> None:
         """What SQS does with messages whose workers never finish: they become dead letters."""
-        sqs, url = self.aws("sqs"), self.stack.outputs[output]
-        while sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0).get("Messages"):
+        sqs = self.aws("sqs")
+        wanted = {"QueueUrl": self.stack.outputs[output], "MaxNumberOfMessages": 10}
+        while sqs.receive_message(**wanted, VisibilityTimeout=0, WaitTimeSeconds=0).get("Messages"):
             pass
 
 

@@ -203,7 +203,7 @@ def test_an_outage_is_seen_by_its_cause_mended_and_put_right(
         group.get_by_role("button", name="Look at one").click()
         entry = page.get_by_role("dialog", name="Ledger entry")
         expect(entry).to_contain_text("The programme is closed")
-        expect(entry).to_contain_text("crowdtwist POST /v2/users 422")
+        expect(entry).to_contain_text("crowdtwist PUT /v2/users/… 422")
         page.keyboard.press("Escape")
         resubmit_all(page, group)
         expect(group.get_by_role("status")).to_contain_text("Stopped: the canary failed")
@@ -330,10 +330,14 @@ def test_partners_and_settings_are_looked_after(admin: Page, api: httpx.Client) 
     admin.get_by_role("button", name="Save").click()
     expect(admin.get_by_text(f"Version {before['version'] + 1},")).to_be_visible()
     assert api.get("/settings/social").json()["settings"] == before["settings"] | {"reopenWindowDays": 21}
-    admin.get_by_role("button", name=f"Roll back to version {before['version']}", exact=True).click()
+    admin.get_by_role("button", name=rolled_back(before["version"]), exact=True).click()
     dialog.get_by_role("button", name="Roll back").click()
     expect(admin.get_by_text(f"Version {before['version'] + 2},")).to_be_visible()
     assert api.get("/settings/social").json()["settings"] == before["settings"]
+
+
+def rolled_back(version: int) -> str:
+    return f"Roll back to version {version}" if version else "Roll back to the defaults"
 
 
 def test_people_are_reminded_a_survey_is_dumped_and_a_person_erased(
@@ -378,6 +382,7 @@ def test_people_are_reminded_a_survey_is_dumped_and_a_person_erased(
 
 
 def test_dead_letters_are_redriven(admin: Page, bench: Bench) -> None:
+    bench.aws("sqs").purge_queue(QueueUrl=bench.stack.outputs["MemberDlqUrl"])
     with bench.unattended("MemberQueueUrl"):
         number = uuid.uuid4().hex
         answer = bench.api.put(f"/members/{number}", json=factories.member(email=f"{number}@example.com"))
@@ -396,7 +401,7 @@ def test_calls_are_tried_on_the_page_of_the_api(stack: Stack, window: BrowserCon
     page.goto(f"{stack.api_url}/docs")
     page.get_by_role("button", name="Authorize").first.click()
     page.get_by_label("Value:").fill(stack.admin_key)
-    page.locator(".auth-btn-wrapper").get_by_role("button", name="Authorize").click()
+    page.get_by_role("button", name="Apply credentials").click()
     page.locator(".auth-btn-wrapper").get_by_role("button", name="Close").click()
     call = page.locator(".opblock").filter(has=page.locator('[data-path="/me"]'))
     call.locator(".opblock-summary").click()

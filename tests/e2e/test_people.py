@@ -56,10 +56,10 @@ def test_what_happened_is_told_and_a_person_is_erased(
     invitation = factories.invitation(email=email, lastName=f"Name{mark}")
     invited = api.post(f"surveys/{survey}/invitations", json=invitation, headers={"Idempotency-Key": mark})
     assert invited.status_code == 201, invited.text
-    answered = {"surveyUrl": invited.json()["surveyUrl"]}
-    sandbox.post("/_control/questionpro/answers", json=answered).raise_for_status()
     others = f"/_control/questionpro/surveys/{survey}/responses"
     sandbox.post(others, json={"count": 2}).raise_for_status()
+    answered = {"surveyUrl": invited.json()["surveyUrl"]}
+    sandbox.post("/_control/questionpro/answers", json=answered).raise_for_status()
     dump = dumped(api, survey, full=False)
     rows, text = rows_of(api, dump)
     assert rows == 3

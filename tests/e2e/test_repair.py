@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from switchboard.ledger import DONE, entry_id
-from tests.e2e.bench import Bench, until
+from tests.e2e.bench import Bench as Bench
+from tests.e2e.bench import until
 from tests.support import factories
 
 DATA: dict[str, Any] = {"kind": "status", "status": 422, "body": '{"message": "This value is not allowed."}'}

@@ -36,7 +36,7 @@ def sources() -> Iterator[ast.AST]:
 def noted_in(tree: ast.AST) -> Iterator[Published]:
     """What a module gives to `observability`; `**whose` is the dictionary of that name beside it."""
     shared = {
-        node.targets[0].id: {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
+        node.targets[0].id: {str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)}
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
