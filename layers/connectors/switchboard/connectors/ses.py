@@ -103,7 +103,7 @@ def _send(message: Message) -> str:
     except HTTPClientError as error:
         _note(None)
         raise AnswerLost(f"SES gave no answer ({type(error).__name__}).") from None
-    _note(answer["ResponseMetadata"]["HTTPStatusCode"])
+    _note(200)
     return answer["MessageId"]
 
 
