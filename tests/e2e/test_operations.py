@@ -5,6 +5,7 @@ import re
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -97,8 +98,8 @@ def plant_healthy(bench: Bench, pattern: Item) -> list[Item]:
     return items
 
 
-def overdue_deliveries(bench: Bench, tag: str) -> tuple[str, list[str]]:
-    """A trigger, and five deliveries of it that were tried once."""
+def five_deliveries(bench: Bench, tag: str) -> str:
+    """Five events for a trigger whose server is broken; the trigger."""
     broken = {"kind": "status", "status": 500, "path": tag}
     bench.sandbox.post("/_control/sink/faults", json=broken).raise_for_status()
     trigger = {"url": f"{bench.stack.sandbox_url}/sink/{tag}", "object": "task", "event": "edit"}
@@ -107,20 +108,25 @@ def overdue_deliveries(bench: Bench, tag: str) -> tuple[str, list[str]]:
         event = {"object": "task", "event": "edit", "accountId": tag, "taskId": str(number)}
         bench.api.post("/crm/events", json=event).raise_for_status()
 
-    def tried() -> list[str] | None:
+    return str(trigger_id)
+
+
+def tried(bench: Bench, trigger_id: str) -> list[str]:
+    """The ids of the five deliveries, once each was tried."""
+
+    def look() -> list[str] | None:
         listed = bench.api.get(f"/triggers/{trigger_id}/deliveries", params={"status": "retrying"}).json()
         return [one["deliveryId"] for one in listed["items"]] if len(listed["items"]) == 5 else None
 
-    return trigger_id, until(tried, "five deliveries to be tried")
+    return until(look, "five deliveries to be tried")
 
 
 def test_fifty_drifts_are_repaired_in_one_sweep_and_nothing_else_is_touched(bench: Bench) -> None:
     tag = uuid.uuid4().hex
-    trigger_id, deliveries = overdue_deliveries(bench, tag)
-    queues = ("MemberQueueUrl", "TriggerDeliveryQueueUrl")
+    trigger_id = five_deliveries(bench, tag)
     healthy: list[Item] = []
     try:
-        with bench.unattended(*queues):
+        with bench.unattended("MemberQueueUrl"), ExitStack() as later:
             drifts = some_members(bench.api, 40)
             bench.aws("sqs").purge_queue(QueueUrl=bench.stack.outputs["MemberQueueUrl"])
             numbers = list(drifts)
@@ -135,6 +141,8 @@ def test_fifty_drifts_are_repaired_in_one_sweep_and_nothing_else_is_touched(benc
             ]
             planted = [turn(found[number]) for part, turn in kinds for number in numbers[part]]
             bench.write(planted)
+            deliveries = tried(bench, trigger_id)
+            later.enter_context(bench.unattended("TriggerDeliveryQueueUrl"))
             lost = [bench.item(*key_of(one)) for one in deliveries]
             overdue = {"dueAt": clock.timestamp(OVERDUE), "nextAttemptAt": clock.timestamp(OVERDUE)}
             bench.write([item | overdue for item in lost])
@@ -215,6 +223,7 @@ def test_dead_letters_go_back_to_work_through_the_ledger(bench: Bench, partner: 
         [found] = [one for one in bench.api.get("/queues").json()["items"] if one["queue"] == "member"]
         return int(found["deadLetters"])
 
+    sqs.purge_queue(QueueUrl=outputs["MemberDlqUrl"])
     with bench.unattended("MemberQueueUrl"):
         [(number, ledger_id)] = some_members(bench.api, 1).items()
         for text in ("no JSON", '{"what": 1}'):
