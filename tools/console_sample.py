@@ -172,8 +172,10 @@ ENTRY: dict[str, Any] = _LISTED | {
             "at": at(hours=2, minutes=9.8),
             "status": "data_error",
             "code": "already-taken",
+            "attempt": 1,
             "correlationId": "cor_01kaf83wq2",
             "detail": "Email Address is already taken",
+            "calls": ["crowdtwist PUT /v2/users/… 400"],
         },
     ],
 }

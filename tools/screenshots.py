@@ -74,6 +74,10 @@ def _take_views(chromium: Browser, scheme: Literal["light", "dark"], folder: Pat
         page.set_viewport_size({"width": WIDTH, "height": min(height, TALLEST)})
         page.screenshot(path=folder / f"{name}-{scheme}.png")
         page.set_viewport_size({"width": WIDTH, "height": 800})
+    page.evaluate("() => { location.hash = '#/failures'; }")
+    page.get_by_role("button", name="Look at one").first.click()
+    page.get_by_role("dialog").get_by_role("listitem").first.wait_for()
+    page.screenshot(path=folder / f"entry-{scheme}.png")
     window.close()
 
 

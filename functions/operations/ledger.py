@@ -253,7 +253,9 @@ def discard(call: Call, ledger_id: str, body: Reason) -> Answer:
             "conflict", f"The entry is {entry.status}; only failed or waiting work is ended."
         )
     try:
-        ended = work.ledger().discard(entry, correlation_id=call.correlation_id, reason=body.reason)
+        ended = work.ledger().discard(
+            entry, correlation_id=call.correlation_id, reason=body.reason, by=call.caller.partner_id
+        )
     except ConditionFailed:
         raise SwitchboardError("in-progress", "The entry has moved on meanwhile.") from None
     return Answer(200, _in_full(ended))

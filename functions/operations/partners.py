@@ -78,7 +78,8 @@ def who_am_i(call: Call) -> Answer:
 @api.post("/partners", scope="admin", answers={201: PartnerKey}, secret_fields=_SHOWN_ONCE)
 def create_partner(call: Call, body: NewPartner) -> Answer:
     """Create a partner; its first key is shown this once."""
-    key = partners.create(body.name, tuple(sorted(set(body.scopes))))
+    once = call.work_id() if "idempotency-key" in call.headers else None
+    key = partners.create(body.name, tuple(sorted(set(body.scopes))), once=once)
     return _created(key)
 
 

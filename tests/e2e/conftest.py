@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from sandbox import vendors
+from tests.e2e.bench import Bench
 from tests.support import canaries
 from tools import stack as local_stack
 from tools.paths import LOGS
@@ -71,6 +72,12 @@ def sandbox(stack: Stack) -> Iterator[httpx.Client]:
             # A run that was stopped half-way may have left one that misbehaves.
             client.delete(f"/_control/{vendor.name}/faults").raise_for_status()
         yield client
+
+
+@pytest.fixture(scope="session")
+def bench(stack: Stack, api: httpx.Client, sandbox: httpx.Client) -> Bench:
+    """All of it in one hand, with the account below the API."""
+    return Bench(stack, api, sandbox)
 
 
 @pytest.fixture(scope="session")

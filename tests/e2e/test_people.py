@@ -1,5 +1,7 @@
 """A customer's timeline on the deployed stack, the person's erasure, and the audit trail of it."""
 
+import gzip
+import hashlib
 import time
 import uuid
 from collections.abc import Callable
@@ -19,8 +21,29 @@ def settled(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
     return found
 
 
+def dumped(api: httpx.Client, survey: str, *, full: bool) -> str:
+    """A dump of the survey, complete; where it is."""
+    started = api.post(f"surveys/{survey}/dumps", json={"full": full})
+    assert started.status_code == 202, started.text
+    where = f"surveys/{survey}/dumps/{started.json()['dumpId']}"
+    done = settled(lambda: api.get(where).json(), lambda found: found["status"] != "running")
+    assert done["status"] == "complete", done
+    return where
+
+
+def rows_of(api: httpx.Client, where: str) -> tuple[int, str]:
+    """A dump's rows, and the text of all its files, each as its manifest says it is."""
+    dump = api.get(where).json()
+    texts = []
+    for file in dump["files"]:
+        content = httpx.get(file["url"], trust_env=False).content
+        assert hashlib.sha256(content).hexdigest() == file["sha256"]
+        texts.append((gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode())
+    return dump["rows"], "".join(texts)
+
+
 def test_what_happened_is_told_and_a_person_is_erased(
-    api: httpx.Client, partner: Callable[..., httpx.Client]
+    api: httpx.Client, sandbox: httpx.Client, partner: Callable[..., httpx.Client]
 ) -> None:
     mark = uuid.uuid4().hex[:10]
     email, survey = f"{mark}@example.com", str(uuid.uuid4().int % 10**9)
@@ -33,6 +56,15 @@ def test_what_happened_is_told_and_a_person_is_erased(
     invitation = factories.invitation(email=email, lastName=f"Name{mark}")
     invited = api.post(f"surveys/{survey}/invitations", json=invitation, headers={"Idempotency-Key": mark})
     assert invited.status_code == 201, invited.text
+    others = f"/_control/questionpro/surveys/{survey}/responses"
+    sandbox.post(others, json={"count": 2}).raise_for_status()
+    answered = {"surveyUrl": invited.json()["surveyUrl"]}
+    sandbox.post("/_control/questionpro/answers", json=answered).raise_for_status()
+    dump = dumped(api, survey, full=False)
+    rows, text = rows_of(api, dump)
+    invitation_id = invited.json()["invitationId"]
+    assert rows == 3
+    assert invitation_id in text
 
     def flows() -> set[str]:
         items = api.get(f"{path}/timeline", params={"limit": 100}).json()["items"]
@@ -48,6 +80,11 @@ def test_what_happened_is_told_and_a_person_is_erased(
     assert asked.status_code == 202, asked.text
     done = settled(lambda: api.get(f"{path}/erasure").json(), lambda found: found["status"] != "running")
     assert done["status"] == "done", done
+    # What was dumped is dumped no more, neither in the files there are nor in new ones.
+    for where in (dump, dumped(api, survey, full=True)):
+        rows, text = rows_of(api, where)
+        assert rows == 2
+        assert invitation_id not in text
     assert api.delete(path, params={"erase": "true"}).status_code == 200
     assert api.get(f"crm/{path}").status_code == 404
     assert api.get("crm/customers", params={"email": email}).json()["items"] == []

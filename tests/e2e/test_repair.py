@@ -1,22 +1,19 @@
 """Every class of failure of every flow: provoked, found in the summary, put right by one resubmission."""
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
-import httpx
 import pytest
 
 from switchboard.ledger import DONE, entry_id
+from tests.e2e.bench import Bench as Bench
+from tests.e2e.bench import until
 from tests.support import factories
-from tools.stack import Stack
 
 DATA: dict[str, Any] = {"kind": "status", "status": 422, "body": '{"message": "This value is not allowed."}'}
 CLASSES: dict[str, tuple[dict[str, Any], set[str]]] = {
@@ -55,74 +52,6 @@ class Desk:
     entries: list[str] = field(default_factory=list)
     foreseen: dict[str, str] = field(default_factory=dict)
     """What a dry run said of each entry."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """The stack as this test uses it."""
-
-    stack: Stack
-    api: httpx.Client
-    sandbox: httpx.Client
-
-    def aws(self, service: str) -> Any:
-        where = {"endpoint_url": self.stack.aws_endpoint, "region_name": self.stack.region}
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client(service, **where, **keys)  # type: ignore[call-overload]
-
-    def invoke(self, function: str) -> None:
-        """Let a function of the template do its work now that a schedule else would have it do."""
-        client = self.aws("lambda")
-        pages = client.get_paginator("list_functions").paginate()
-        names = (each["FunctionName"] for page in pages for each in page["Functions"])
-        [name] = [name for name in names if f"-{function}-" in name]
-        assert "FunctionError" not in client.invoke(FunctionName=name, Payload=b"{}")
-
-    def fault(self, vendor: str, fault: dict[str, Any] | None) -> None:
-        self.sandbox.delete(f"/_control/{vendor}/faults").raise_for_status()
-        if fault is not None:
-            self.sandbox.post(f"/_control/{vendor}/faults", json=fault).raise_for_status()
-
-    @contextmanager
-    def without_secret(self, output: str, *lost: str) -> Iterator[None]:
-        """Our own side at fault: the connector's secret is empty, or lacks what was `lost`."""
-        manager, arn = self.aws("secretsmanager"), self.stack.outputs[output]
-        held = manager.get_secret_value(SecretId=arn)["SecretString"]
-        left = {name: value for name, value in json.loads(held).items() if lost and name not in lost}
-        manager.put_secret_value(SecretId=arn, SecretString=json.dumps(left))
-        try:
-            self.api.post("/settings/reload").raise_for_status()
-            yield
-        finally:
-            manager.put_secret_value(SecretId=arn, SecretString=held)
-            self.api.post("/settings/reload").raise_for_status()
-
-    def entry(self, ledger_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.api.get(f"/ledger/{ledger_id}").json()
-        return found
-
-    def code_of(self, ledger_id: str) -> str:
-        """The code of an entry's failure, as soon as it has one."""
-
-        def look() -> str | None:
-            code: str | None = self.entry(ledger_id).get("code")
-            return code
-
-        return until(look, f"{ledger_id} to fail")
-
-    def causes(self) -> set[tuple[str, str]]:
-        """Flow and code of all that the summary has."""
-        return {(one["flow"], one["code"]) for one in self.api.get("/ledger/summary").json()["items"]}
-
-
-def until[T](look: Callable[[], T | None], what: str, *, seconds: float = 60) -> T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(0.4)
-    raise TimeoutError(what)
 
 
 def provoke(bench: Bench, desk: Desk) -> None:
@@ -205,11 +134,6 @@ def dumps(bench: Bench) -> Submit:
         return str(answer.json()["dumpId"])
 
     return submit
-
-
-@pytest.fixture(scope="module")
-def bench(stack: Stack, api: httpx.Client, sandbox: httpx.Client) -> Bench:
-    return Bench(stack, api, sandbox)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,15 @@
 """The public API's manners: keys, scopes, bad input, repeats, correlation."""
 
 import json
+from datetime import timedelta
+from itertools import count
 
 import pytest
 
-from switchboard import cursors
+from switchboard import cursors, partners
 from tests.support import factories
 from tests.support.deployment import ADMIN_KEY, Deployment, Reply
+from tests.support.faults import Killed, killed_at
 
 POSTS = "/social/posts"
 JSON = {"Content-Type": "application/json"}
@@ -151,6 +154,28 @@ def test_a_deleted_key_and_a_deleted_partner_are_refused(deployment: Deployment)
     assert deployment.call("DELETE", f"/partners/{partner['partnerId']}").status == 204
     assert deployment.call("GET", path, key=second.json["apiKey"]).status == 403
     assert deployment.call("DELETE", f"/partners/{partner['partnerId']}").status == 404
+
+
+def test_a_partner_whose_maker_died_is_made_once(deployment: Deployment) -> None:
+    def make(number: int) -> partners.NewKey:
+        return partners.create(f"p{number}", ("ledger:read",), once=f"request-{number}")
+
+    for number in count():
+        try:
+            with killed_at(number, after=True):
+                key = make(number)
+            break
+        except Killed:
+            key = make(number)
+        listed = deployment.call("GET", "/partners", query={"limit": "100"}).json["items"]
+        [made] = [one for one in listed if one["name"] == f"p{number}"]
+        assert (made["partnerId"], [one["keyId"] for one in made["keys"]]) == (key.partner_id, [key.key_id])
+        assert deployment.call("GET", "/me", key=key.api_key).json["name"] == f"p{number}"
+    assert number == 2
+    # Long after, when no first answer is kept any more, the same request is another one.
+    deployment.pass_time(timedelta(days=31))
+    assert make(number).partner_id != key.partner_id
+    assert deployment.call("GET", "/me", key=key.api_key).status == 200
 
 
 @pytest.mark.parametrize(

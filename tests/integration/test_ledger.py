@@ -106,7 +106,7 @@ def test_a_decision_on_an_entry_that_moved_on_is_refused(book: Ledger) -> None:
     seen = accept(book).entry
     claim(book, seen)
     with pytest.raises(ConditionFailed):
-        book.discard(seen, correlation_id="c", reason="late")
+        book.discard(seen, correlation_id="c", reason="late", by="admin")
 
 
 class TestFailures:

@@ -153,7 +153,7 @@ class LedgerMachine(Machine):
     @precondition(lambda self: self.status in FAILED)
     @rule()
     def discard(self) -> None:
-        self.ledger.discard(self.entry, correlation_id="c", reason="no")
+        self.ledger.discard(self.entry, correlation_id="c", reason="no", by="admin")
         self.status = "discarded"
         self.moves += 1
 

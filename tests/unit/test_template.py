@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import pytest
 
+from switchboard.dead_letters import QUEUES
 from tests.support import template as policy
 from tests.support.template import Template
 
@@ -509,6 +510,29 @@ def test_the_work_has_an_alarm_for_every_flow_and_every_class_of_failure() -> No
     assert {value for name, value in watched if name == "flow"} >= flows_of_the_queues() | {
         "trigger_delivery"
     }
+
+
+def test_the_dead_letters_of_every_queue_can_be_seen_and_redriven() -> None:
+    queues = policy.resources(expanded(), "AWS::SQS::Queue")
+    redriven = {name for name, queue in queues.items() if "RedrivePolicy" in queue}
+    operations = policy.resources(expanded(), "AWS::Lambda::Function")["OperationsFunction"]
+    variables = operations["Environment"]["Variables"]
+    named = {name: policy.target(variables.get(f"{held}_QUEUE_URL")) for name, held in QUEUES.items()}
+    assert set(named.values()) == redriven
+    takes = {
+        policy.target(one)
+        for role, statement in policy.role_statements(expanded())
+        if role == "OperationsRole" and "sqs:ReceiveMessage" in statement["Action"]
+        for one in statement["Resource"]
+    }
+    dead = {policy.target(queues[name]["RedrivePolicy"]["deadLetterTargetArn"]) for name in redriven}
+    assert takes == dead
+    alarms = policy.resources(expanded(), "AWS::CloudWatch::Alarm").values()
+    told = {name for alarm in alarms for name in REDRIVE.findall(alarm["AlarmDescription"])}
+    assert told == set(named)
+
+
+REDRIVE = re.compile(r"POST /queues/(\w+)/redrive")
 
 
 def flows_of_the_queues() -> set[str]:

@@ -5,7 +5,7 @@ import { area, badge, button, code, customerLink, dialog, facts, field, flowName
 
 const FINISHED = ["synced", "unchanged", "filtered", "discarded", "data_error", "remote_failure", "integration_failure"];
 const REPEATABLE = ["data_error", "remote_failure", "integration_failure", "retrying", "unknown"];
-const KNOWN = ["at", "status", "code", "correlationId", "detail", "reason"];
+const KNOWN = ["at", "status", "code", "correlationId", "detail", "reason", "calls"];
 
 export const entryLink = (ledgerId, context, after, label = ledgerId) =>
   button(label, () => openEntry(ledgerId, context, after), { kind: "link mono", name: label === ledgerId ? `Open entry ${ledgerId}` : undefined });
@@ -60,6 +60,7 @@ function inFull(entry, { may }, changed) {
     h("ol.history", (entry.history || []).map((move) => h("li",
       h("div.line", badge(move.status), code(move.code), when(move.at, false)),
       (move.detail || move.reason) && h("p", move.detail || move.reason),
+      move.calls && h("p.calls", move.calls.map(code)),
       rest(move)))),
   ];
 }

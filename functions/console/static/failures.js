@@ -4,12 +4,16 @@ import { get, path, post } from "./api.js";
 import { badge, button, code, empty, flowName, follow, h, notice, number, pages, part, plural, problem, put, say, strong, sure, table, when, words } from "./dom.js";
 import { entryLink, openEntry } from "./entry.js";
 
+// Runs that a person is watching: the list is not renewed under them.
+let watched = 0;
+
 export async function view(root, context) {
+  const renew = () => { if (!watched) causes.reload(true); };
   const causes = part(async () => {
     const { items } = await get("/ledger/summary");
     return items.length
       ? [h("p.faint", `${plural(items.reduce((sum, one) => sum + one.count, 0), "piece")} of work in ${plural(items.length, "cause")}, the most frequent first.`),
-        h("ul.stack", items.map((one) => cause(one, context, () => causes.reload(true))))]
+        h("ul.stack", items.map((one) => cause(one, context, renew)))]
       : empty("Nothing has failed.", "What fails for good is shown here by its cause, with what to do about it.");
   }, { lines: 5 });
   put(root, h("p.view-actions", button("Refresh", () => causes.reload(true))), causes);
@@ -65,14 +69,19 @@ async function resubmit(group, place, changed) {
   const { resubmissionId, matched, more } = await post("/ledger/resubmissions", group);
   const where = path`/ledger/resubmissions/${resubmissionId}`;
   const line = h("div", { role: "status" }, h("p", `${plural(matched, "entry", "entries")} on the way.`));
+  watched += 1;
   setTimeout(() => follow(place, async () => {
     const now = await get(where);
     put(line, progress(now));
     return now;
   }, (now) => ["complete", "stopped"].includes(now.status), { seconds: 300 }).then((last) => {
-    say(last.status === "stopped" ? "The canary failed; the rest was left alone" : `Resubmission ${last.status}`, last.status === "stopped" ? "bad" : "good");
-    setTimeout(changed, 4000);
-  }).catch((error) => put(line, problem(error))));
+    if (last.status === "stopped") say("The canary failed; the rest was left alone", "bad");
+    // Why it stopped stays to be read; what is through goes from the list.
+    if (last.status === "complete") {
+      say("Resubmission complete", "good");
+      setTimeout(changed, 4000);
+    }
+  }).catch((error) => put(line, problem(error))).finally(() => { watched -= 1; }));
   return notice("plain", line, more && h("p", "There are more: resubmit again when these are through."));
 }
 

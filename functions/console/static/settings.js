@@ -38,19 +38,20 @@ function editor(again, name, stored, schema) {
     say("Saved; in force now");
     await again();
   }, { beside: [toggle], class: "settings" });
+  const rollBack = (version, called) => button("Roll back…", sure(`Put ${called} in force?`, "It becomes a new version; nothing is lost.", "Roll back", async () => {
+    await post(path`/settings/${name}/rollback`, { version });
+    say(`In force again: ${called}`);
+    await again();
+  }), { kind: "small", name: `Roll back to ${called}` });
   const versions = part(() => pages(path`/settings/${name}/versions`, (items) => table("Versions", [
     ["Version", (one) => [String(one.version), " ", one.version === stored.version ? badge("active", "in force") : ""]],
     ["When", (one) => when(one.updatedAt, false)],
     ["Who", (one) => one.updatedBy],
     ["Settings", (one) => unfold("Look", one.settings), "wide"],
-    ["", (one) => one.version !== stored.version && button("Roll back…", sure(`Put version ${one.version} in force?`, "It becomes a new version; nothing is lost.", "Roll back", async () => {
-      await post(path`/settings/${name}/rollback`, { version: one.version });
-      say(`Version ${one.version} is in force again`);
-      await again();
-    }), { kind: "small", name: `Roll back to version ${one.version}` }), "end"],
+    ["", (one) => one.version !== stored.version && rollBack(one.version, `version ${one.version}`), "end"],
   ], items), h("p.faint", "The defaults are in force; nobody has changed them.")));
   return [
     h("p.faint", stored.version ? [`Version ${stored.version}, `, when(stored.updatedAt), ` by ${stored.updatedBy}.`] : "The defaults; nobody has changed them."),
-    save, section("Versions", versions),
+    save, section("Versions", versions, stored.version > 0 && h("p.faint", "Before the first, the defaults were in force. ", rollBack(0, "the defaults"))),
   ];
 }

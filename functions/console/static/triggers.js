@@ -190,7 +190,8 @@ function attempts(found) {
     found.answer && h("pre", { tabindex: "0" }, found.answer));
 }
 
-const outcome = (each) => [each.statusCode, each.errorClass].filter((part) => part !== null && part !== undefined).join(" ") || "no answer";
+// "503" says more than "503 status"; a call without an answer has a class alone.
+const outcome = (each) => String(each.statusCode ?? each.errorClass ?? "no answer");
 
 function change(trigger, changed) {
   const { elements, read } = fields(trigger);

@@ -347,7 +347,8 @@ class Gate:
         connector = self.breaker.connector
         whose = {"service": observability.MEASURED_BY, "connector": connector}
         observability.measure("VendorMilliseconds", watch.milliseconds, **whose)
-        if error is not None:
+        # A look-up that finds nothing is an answer: each new member would be a failure of the vendor's.
+        if error is not None and error.code != "not-found":
             observability.count("VendorFailures", 1, **whose, code=error.code)
 
 

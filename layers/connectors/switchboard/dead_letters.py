@@ -35,6 +35,7 @@ QUEUES = {
     "social_reply": "SOCIAL_REPLY",
     "lead": "LEAD",
     "member": "MEMBER",
+    "member_event": "MEMBER_EVENT",
     "charging": "CHARGING",
     "provisioning": "PROVISIONING",
     "crm_changes": "CRM_CHANGES_REDO",
@@ -53,7 +54,7 @@ _HIDDEN_SECONDS = 30
 """So long a message is hidden while it is decided on; one that stays is shown again at once."""
 
 _LOOK_AGAIN = timedelta(minutes=5)
-_EVENTS = ("detail", "DDBStreamBatchInfo")
+_EVENTS = {"detail", "DDBStreamBatchInfo"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _settle(text: str, url: str, *, asked: bool) -> Fate:
             return "moved"
         case {"trigger_id": str(), "delivery_id": str(delivery_id)}:
             return _delivery(delivery_id, text, url, asked=asked)
-        case dict() if "trigger_id" in body or any(name in body for name in _EVENTS):
+        case dict() if not url.endswith(".fifo") and ("trigger_id" in body or body.keys() & _EVENTS):
             return _as_it_is(text, url, asked=asked)
         case _:
             observability.logger.error("a dead letter cannot be read", queue_url=url)

@@ -23,6 +23,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 from urllib.parse import quote
 
+from switchboard import calls
 from switchboard.errors import SwitchboardError, VendorError
 from switchboard.secrets import Secret, connector_secret
 from switchboard.transport import (
@@ -261,9 +262,12 @@ class ConnectorClient:
                 f"No valid request to {self.name} can be formed: look for line breaks in its secret.",
             ) from None
         except httpx.RequestError as exc:
+            calls.note(self.name, draft.method, draft.path, None)
             raise no_answer(self.name, exc, repeatable=draft.repeatable) from exc
         except UnreadableAnswer as exc:
+            calls.note(self.name, draft.method, draft.path, None)
             raise unreadable(self.name, exc, repeatable=draft.repeatable) from exc
+        calls.note(self.name, draft.method, draft.path, response.status_code)
         error = self._failure(response, draft, secret)
         if error is not None:
             raise error

@@ -11,6 +11,7 @@ import os
 import secrets
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 
 from switchboard import clock, config, ids
 from switchboard.dynamo import Item, TransactionCancelled, Write, transact
@@ -42,6 +43,9 @@ ANY = "any"
 MAX_KEYS = 10
 
 _PARTNERS = "PARTNERS"
+_MADE = "PARTNER"
+_ANSWER_KEPT = timedelta(days=29)
+"""Less than the 30 days for which a first answer is kept: a key that was answered is never taken back."""
 _KEY_PREFIX = "sbk"
 _LONGEST_KEY = 200
 _ADMIN_SECRET_SECONDS = 300
@@ -91,8 +95,15 @@ def _mint() -> tuple[str, str, str]:
     return key_id, secret, f"{_KEY_PREFIX}_{key_id}_{secret}"
 
 
-def create(name: str, scopes: tuple[str, ...]) -> NewKey:
-    """A new partner with its first key."""
+def create(name: str, scopes: tuple[str, ...], *, once: str | None = None) -> NewKey:
+    """A new partner with its first key.
+
+    `once` names the call (`Call.work_id`): one that is repeated because it died before it could answer takes
+    the place of what it had made, whose key nobody has ever seen.
+    """
+    made_before = config.config_table().get(_made_pk(once), _MADE) if once else None
+    if made_before is not None and made_before["until"] > clock.timestamp():
+        _delete_if_there(made_before["partnerId"])
     partner_id = ids.fresh("prt")
     key_id, secret, api_key = _mint()
     partner: Item = {
@@ -104,8 +115,25 @@ def create(name: str, scopes: tuple[str, ...]) -> NewKey:
         "keys": {key_id: clock.timestamp()},
     }
     table = config.config_table()
-    transact([Write(table, put=partner), Write(table, put=_key_item(key_id, secret, partner_id, scopes))])
+    writes = [Write(table, put=partner), Write(table, put=_key_item(key_id, secret, partner_id, scopes))]
+    if once:
+        until = clock.timestamp(_ANSWER_KEPT)
+        made = {"pk": _made_pk(once), "sk": _MADE, "partnerId": partner_id, "until": until}
+        writes.append(Write(table, put=made))
+    transact(writes)
     return NewKey(partner_id, key_id, api_key)
+
+
+def _made_pk(once: str) -> str:
+    return f"PARTNER_MADE#{once}"
+
+
+def _delete_if_there(partner_id: str) -> None:
+    try:
+        delete(partner_id)
+    except SwitchboardError as error:
+        if error.code != "not-found":
+            raise
 
 
 def _key_item(key_id: str, secret: str, partner_id: str, scopes: tuple[str, ...]) -> Item:

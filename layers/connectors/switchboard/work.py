@@ -17,7 +17,7 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from switchboard import breaker, observability, queues
+from switchboard import breaker, calls, observability, queues
 from switchboard.dynamo import ConditionFailed, Item, Table
 from switchboard.errors import AnswerLost, HeldBack, SwitchboardError, VendorError
 from switchboard.ledger import Entry, Ledger, Status
@@ -195,13 +195,14 @@ def _work_on(entry: Entry, do: Do, *, repeated: Repeated = True) -> tuple[Entry,
     result: Item = dict(entry.result)
     failure: SwitchboardError | None = None
     retry_in = None
-    try:
-        outcome = do(entry, result)
-    except SwitchboardError as error:
-        failure = error
-    except Exception:  # noqa: BLE001 - a broken step must still record where the work stands
-        observability.logger.exception("the step broke", ledger_id=entry.ledger_id, flow=entry.flow)
-        failure = SwitchboardError("internal")
+    with calls.collected() as made:
+        try:
+            outcome = do(entry, result)
+        except SwitchboardError as error:
+            failure = error
+        except Exception:  # noqa: BLE001 - a broken step must still record where the work stands
+            observability.logger.exception("the step broke", ledger_id=entry.ledger_id, flow=entry.flow)
+            failure = SwitchboardError("internal")
     if failure is not None:
         again = repeated(failure) if callable(repeated) else repeated
         outcome, retry_in = failed(entry, failure) if again else (_parked(failure), None)
@@ -215,6 +216,7 @@ def _work_on(entry: Entry, do: Do, *, repeated: Repeated = True) -> tuple[Entry,
         retry_in=retry_in,
         held_by=_waits_for(failure) if retry_in is not None else None,
         attempted=not isinstance(failure, HeldBack),
+        calls=calls.told(made),
     )
     if not written:
         _send_newer(entry)

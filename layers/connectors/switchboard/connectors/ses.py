@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from email.utils import formataddr
 from typing import TYPE_CHECKING
 
+from switchboard import calls
 from switchboard.aws import sesv2
 from switchboard.breaker import Gate
 from switchboard.errors import AnswerLost, VendorError
@@ -93,14 +94,21 @@ def _send(message: Message) -> str:
             },
         )
     except ClientError as error:
+        _note(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
         raise _failure(error) from None
     except ParamValidationError:
         raise VendorError("mail-refused", "The mail cannot be put to SES.") from None
     except (EndpointConnectionError, ConnectTimeoutError) as error:
         raise VendorError("remote-unavailable", f"SES cannot be reached ({type(error).__name__}).") from None
     except HTTPClientError as error:
+        _note(None)
         raise AnswerLost(f"SES gave no answer ({type(error).__name__}).") from None
+    _note(200)
     return answer["MessageId"]
+
+
+def _note(status: int | None) -> None:
+    calls.note(NAME, "POST", "/SendEmail", status)
 
 
 def _failure(error: "ClientError") -> VendorError:

@@ -51,10 +51,10 @@ class Decisions(Reading):
             update.set("payload", as_text(payload)).set_once("originalPayload", as_text(entry.payload))
         return self._move(entry, update.remove("code", "detail"))
 
-    def discard(self, entry: Entry, *, correlation_id: str, reason: str) -> Entry:
-        """End an entry for good; raises ConditionFailed when it has moved on."""
+    def discard(self, entry: Entry, *, correlation_id: str, reason: str, by: str) -> Entry:
+        """End an entry for good, `by` a partner; raises ConditionFailed when it has moved on."""
         update = Update(status="discarded", updatedAt=clock.timestamp())
-        update.append_history(history_move("discarded", correlation_id, reason=reason))
+        update.append_history(history_move("discarded", correlation_id, reason=reason, by=by))
         return self._move(entry, update.remove("openKey", "dueAt"))
 
     def park(self, entry: Entry, *, status: Status, code: str, detail: str | None = None) -> Entry:

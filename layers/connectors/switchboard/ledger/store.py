@@ -236,6 +236,7 @@ class Ledger(Decisions):
         retry_in: timedelta | None = None,
         held_by: str | None = None,
         attempted: bool = True,
+        calls: list[str] | None = None,
     ) -> bool:
         """Write what came of a claimed entry, and end its lease.
 
@@ -248,6 +249,7 @@ class Ledger(Decisions):
             retry_in: when a repeat is due.
             held_by: the connector whose breaker is open: the entry waits until `held` releases it.
             attempted: whether the claim counts as an attempt.
+            calls: what it called (`calls.told`).
 
         Returns whether the entry took the state: False when a newer version has come in meanwhile (the
         result is then in the history only) or the lease was lost to another worker.
@@ -260,6 +262,7 @@ class Ledger(Decisions):
             code=code,
             detail=detail,
             heldBy=held_by,
+            calls=calls,
             retryAt=clock.timestamp(retry_in) if retry_in is not None else None,
         )
         result = claimed.result if result is None else result
