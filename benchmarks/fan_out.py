@@ -28,6 +28,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from benchmarks import node_red
+from benchmarks.certificate import self_signed
 
 IN_FLIGHT = 10
 ROUNDS = 3
@@ -75,33 +76,6 @@ def _stats(url: str) -> dict[str, float]:
     with urllib.request.urlopen(f"{url}/stats", timeout=5) as answer:  # noqa: S310 - loopback
         found: dict[str, float] = json.load(answer)
     return found
-
-
-def self_signed(folder: Path) -> Path:
-    """A certificate for 127.0.0.1, with its key."""
-    import ipaddress
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sink")])
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(address, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "sink.pem"
-    encoding = serialization.Encoding.PEM
-    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    pem.write_bytes(private + made.public_bytes(encoding))
-    return pem
 
 
 # the contenders: each makes `calls` calls of a URL ---------------------------------------------------------

@@ -22,12 +22,12 @@ from tools.paths import ROOT
 EVENTS = {
     "authorizer": "authorizer",
     "campaign_query": "campaign_query_create",
-    "charging": "charging_currency",
+    "charging": "charging_customer",
     "console": "console_page",
     "crm_api": "crm_api_create_customer",
     "crm_event_intake": "crm_event_intake_case_edit",
     "lead_create": "lead_create",
-    "member_intake": "member_intake_push",
+    "member_intake": "member_intake_enrolled",
     "operations": "operations_health",
     "social_intake": "social_intake_complaint",
     "survey_api": "survey_api_dump",
@@ -73,17 +73,27 @@ class FirstCall:
 
 def record() -> list[FirstCall]:
     """The first call of every function, each in an account of its own."""
-    return [_record(function, event) for function, event in EVENTS.items()]
+    return [_record(function, event_named(name)) for function, name in EVENTS.items()]
 
 
-def _record(function: str, event_name: str) -> FirstCall:
+def event_named(name: str) -> dict[str, Any]:
+    """One of the events of `events/`."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    return event
+
+
+def record_warm(function: str, warming: Mapping[str, Any], event: Mapping[str, Any]) -> FirstCall:
+    """A later call: what a process asks of AWS that has answered another event before."""
+    return _record(function, event, warming)
+
+
+def _record(function: str, event: Mapping[str, Any], warming: Mapping[str, Any] | None = None) -> FirstCall:
     from moto.core.botocore_stubber import BotocoreStubber
 
     from switchboard import config
     from tests.support.deployment import Context, deployed, forget_everything
 
     staleness, before = config.STALENESS, dict(os.environ)
-    event = json.loads((ROOT / "events" / f"{event_name}.json").read_text())
     exchanges: list[Exchange] = []
     with deployed() as deployment:
         config.STALENESS = staleness
@@ -99,6 +109,9 @@ def _record(function: str, event_name: str) -> FirstCall:
         for name, value in (_BESIDE | {"POWERTOOLS_SERVICE_NAME": function}).items():
             deployment.patch.setenv(name, value)
         handler = importlib.import_module(f"functions.{function}.app").lambda_handler
+        if warming is not None:
+            handler(json.loads(json.dumps(warming)), Context())
+            exchanges.clear()
         answer = handler(json.loads(json.dumps(event)), Context())
         environment = {
             name: value
