@@ -132,8 +132,8 @@ def table() -> str:
         "### What each of them imports, and why",
         "",
         "Of the deployed artifact, by `-X importtime` (one run; its own cost is in it). Most of botocore is"
-        " nobody's import: it comes with the first request to AWS. `benchmarks/imports.py` has the reasons, and"
-        " a test fails when a function imports a library that is not in it.",
+        " nobody's import: it comes with the first request to AWS. `benchmarks/imports.py` has the"
+        " reasons, and a test fails when a function imports a library that is not in it.",
         "",
         "| function | modules | ms | the most of it, ms | why |",
         "|---|---|---|---|---|",

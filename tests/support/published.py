@@ -58,7 +58,7 @@ def _parameters(template: Template, value: Any) -> set[str]:
     names = set(_names(value))
     conditions = template.get("Conditions", {})
     asked = {name for condition in names & conditions.keys() for name in _names(conditions[condition])}
-    return (names | asked) & template["Parameters"].keys()
+    return (names | asked) & set(template["Parameters"])
 
 
 def _names(value: Any) -> Iterator[str]:
