@@ -5,7 +5,6 @@ out, and the table says so.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.runtime_api import cpu_seconds
 from tools.paths import LOCAL
 
 HOME = LOCAL / "node-red"
@@ -57,6 +57,43 @@ def _flows(in_flight: int) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
+def _lead_flows(calls: list[dict[str, str]]) -> list[dict[str, object]]:
+    """POST /leads: check the body, make the calls one after the other, answer 201."""
+    check = (
+        f"const calls = {json.dumps(calls)};\n"
+        "if (!msg.calls) {\n"
+        "  const lead = msg.payload;\n"
+        "  if (!lead.lastName || !/^[^@\\s]+@[^@\\s]+$/.test(lead.email || '')) {\n"
+        "    msg.statusCode = 422; msg.payload = {title: 'invalid'}; return [null, msg];\n"
+        "  }\n"
+        "  msg.lead = lead; msg.answers = []; msg.calls = calls; msg.next = 0;\n"
+        "} else msg.answers.push(msg.payload);\n"
+        "if (msg.next === calls.length) {\n"
+        "  msg.statusCode = 201; msg.headers = {};\n"
+        "  msg.payload = {leadId: 'lea_1', customerId: 'cus_1', status: 'created', email: msg.lead.email};\n"
+        "  return [null, msg];\n"
+        "}\n"
+        "const call = calls[msg.next++];\n"
+        "msg.url = call.url; msg.method = 'POST'; msg.payload = call.body;\n"
+        "msg.headers = {'content-type': 'application/x-amz-json-1.0', 'x-amz-target': call.target};\n"
+        "return [msg, null];"
+    )
+    return [
+        {"id": "tab", "type": "tab", "label": "leads"},
+        {"id": "in", "z": "tab", "type": "http in", "url": "/leads", "method": "post", "wires": [["check"]]},
+        {
+            "id": "check", "z": "tab", "type": "function", "outputs": 2, "func": check,
+            "wires": [["call"], ["out"]],
+        },
+        {"id": "out", "z": "tab", "type": "http response", "wires": []},
+        {
+            "id": "call", "z": "tab", "type": "http request", "method": "use", "ret": "obj", "url": "",
+            "persist": True, "wires": [["check"]],
+        },
+        {"id": "health", "z": "tab", "type": "http in", "url": "/go", "method": "get", "wires": [["out"]]},
+    ]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class NodeRed:
     """A running Node-RED."""
@@ -71,14 +108,26 @@ class NodeRed:
 
     def cpu_seconds(self) -> float:
         """What it has used so far, user and system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
 
 
 @contextmanager
 def running(home: Path, port: int, *, in_flight: int) -> Iterator[NodeRed]:
-    """Node-RED with the flow, until the block ends; its files are in `home`."""
-    (home / "flows.json").write_text(json.dumps(_flows(in_flight)))
+    """Node-RED with the flow of the fan-out, until the block ends; its files are in `home`."""
+    with _running(home, port, _flows(in_flight)) as red:
+        yield red
+
+
+@contextmanager
+def running_leads(home: Path, port: int, calls: list[dict[str, str]]) -> Iterator[NodeRed]:
+    """Node-RED with the flow of a lead, which takes these calls (`url`, `target`, `body`)."""
+    with _running(home, port, _lead_flows(calls)) as red:
+        yield red
+
+
+@contextmanager
+def _running(home: Path, port: int, flows: list[dict[str, object]]) -> Iterator[NodeRed]:
+    (home / "flows.json").write_text(json.dumps(flows))
     (home / "settings.js").write_text(
         f"module.exports = {{uiPort: {port}, uiHost: '127.0.0.1', flowFile: 'flows.json',"
         " httpAdminRoot: false, logging: {console: {level: 'off'}}, diagnostics: {enabled: false}}"

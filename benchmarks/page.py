@@ -11,6 +11,7 @@ PAGE = ROOT / "docs" / "performance.md"
 SECTIONS = ROOT / "docs" / "performance"
 _LINK = re.compile(r"\]\((?!https?:|#)([^)]+)\)")
 _BAR, _LABEL, _WIDTH = 22, 330, 380
+_COLOURS = ("#2f6f9f", "#b5643c", "#8a8a8a", "#5b8c5a")
 
 
 def write_section(name: str, text: str) -> None:
@@ -37,8 +38,11 @@ def _from_above(link: re.Match[str]) -> str:
     return f"]({place})"
 
 
-def bars(path: Path, title: str, rows: list[tuple[str, float]], unit: str) -> None:
-    """Draw a bar for each row: an SVG file, legible on light and dark pages."""
+def bars(path: Path, title: str, rows: list[tuple[str, float]], unit: str, *, groups: int = 1) -> None:
+    """Draw a bar for each row: an SVG file, legible on light and dark pages.
+
+    Of each `groups` rows, which are compared, every one has a colour of its own.
+    """
     most = max(value for _, value in rows)
     height = 40 + _BAR * len(rows)
     parts = [
@@ -47,10 +51,10 @@ def bars(path: Path, title: str, rows: list[tuple[str, float]], unit: str) -> No
         f'<rect width="100%" height="100%" fill="#ffffff"/><text x="8" y="20">{escape(title)}</text>',
     ]
     for number, (label, value) in enumerate(rows):
-        top = 32 + number * _BAR
+        top, colour = 32 + number * _BAR, _COLOURS[number % groups]
         parts.append(
             f'<text x="{_LABEL - 8}" y="{top + 13}" text-anchor="end">{escape(label)}</text>'
-            f'<rect x="{_LABEL}" y="{top}" width="{value / most * _WIDTH:.1f}" height="16" fill="#2f6f9f"/>'
+            f'<rect x="{_LABEL}" y="{top}" width="{value / most * _WIDTH:.1f}" height="16" fill="{colour}"/>'
             f'<text x="{_LABEL + value / most * _WIDTH + 6:.1f}" y="{top + 13}">{value:.2f} {unit}</text>'
         )
     path.parent.mkdir(exist_ok=True)

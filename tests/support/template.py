@@ -88,12 +88,13 @@ class _NoManagedPolicies:
         return {}
 
 
-def expand(path: Path = TEMPLATE) -> Template:
+def expand(path: Path = TEMPLATE, *, layer: str = "s3://artifacts/code.zip") -> Template:
     """The template after the SAM transform, offline; code locations are placeholders."""
     template: Template = yaml_parse(path.read_text())
     for resource in template["Resources"].values():
         for location in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
-            resource["Properties"][location] = "s3://artifacts/code.zip"
+            code = layer if location == "ContentUri" else "s3://artifacts/code.zip"
+            resource["Properties"][location] = code
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     with patch.dict(os.environ, {"AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}):
         expanded = transform(template, {}, _NoManagedPolicies())

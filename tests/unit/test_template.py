@@ -16,6 +16,7 @@ from typing import Any, get_args
 import pytest
 
 from switchboard.dead_letters import QUEUES
+from tests.support import published
 from tests.support import template as policy
 from tests.support.template import Template
 
@@ -54,6 +55,8 @@ RULES: list[Rule] = [
     within_the_limits,
     policy.missing_alarms,
     policy.unhelpful_alarms,
+    published.functions_without_snapstart,
+    published.versions_that_miss_a_change,
 ]
 
 
@@ -383,6 +386,41 @@ PLANTED: list[tuple[Rule, Fault, str]] = [
         "resources",
     ),
     (within_the_limits, put("AlarmTopic", "DisplayName", "x" * 1_000_000), "bytes"),
+    (
+        published.functions_without_snapstart,
+        replace_text(
+            "Api",
+            "Fn::Sub",
+            "SocialIntakeFunctionAliaslive",
+            "SocialIntakeFunction.Arn",
+            *("Body", "paths", "/social/{proxy+}", "get", "x-amazon-apigateway-integration", "uri"),
+        ),
+        "SocialIntakeFunction is called past its alias",
+    ),
+    (
+        published.functions_without_snapstart,
+        drop("AuthorizerFunction", "SnapStart"),
+        "AuthorizerFunction does not follow",
+    ),
+    (
+        published.versions_that_miss_a_change,
+        put("LeadCreateFunction", "Timeout", {"Ref": "ThrottleRate"}),
+        "LeadCreateFunction keeps the old ThrottleRate",
+    ),
+    (
+        published.versions_that_miss_a_change,
+        drop("CrmApiFunction", "Architectures"),
+        "CrmApiFunction has nothing of Architecture",
+    ),
+    (
+        published.versions_that_miss_a_change,
+        lambda found: [
+            one.update({"DeletionPolicy": "Retain"})
+            for name, one in found.items()
+            if name.startswith("ChargingFunctionVersion")
+        ],
+        "old versions of ChargingFunction are kept",
+    ),
     (policy.missing_alarms, remove("SocialPostDlqNotEmpty"), "SocialPostDlq is not empty"),
     (policy.missing_alarms, remove("SocialPostQueueAge"), "SocialPostQueue falls behind"),
     (policy.missing_alarms, remove("SocialIntakeErrors"), "SocialIntakeFunction fails"),
@@ -414,6 +452,16 @@ def test_planted_fault_is_found(rule: Rule, fault: Fault, finding: str) -> None:
 
 def test_every_rule_has_a_planted_fault() -> None:
     assert {rule.__name__ for rule in RULES} == {rule.__name__ for rule, _, _ in PLANTED}
+
+
+def test_a_new_layer_publishes_the_functions_behind_the_api_anew() -> None:
+    versions, anew = (
+        policy.resources(one, "AWS::Lambda::Version")
+        for one in (expanded(), policy.expand(layer="s3://artifacts/other.zip"))
+    )
+
+    assert len(versions) == len(anew) >= 11
+    assert not versions.keys() & anew.keys()
 
 
 # what the rules do not say ----------------------------------------------------------------------------------

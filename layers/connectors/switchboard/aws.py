@@ -2,6 +2,9 @@
 
 Time-outs are short because every caller has a queue or a partner waiting: three tries take less than a
 function's 20 seconds, so that it can still say what is wrong.
+
+They are botocore's own, without boto3: it adds nothing to them, and imports S3's transfer manager with its
+thread pools, a tenth of what a cold start spends on AWS.
 """
 
 from functools import cache
@@ -24,60 +27,65 @@ def _config() -> "Config":
 
 
 @cache
+def _session() -> Any:
+    from botocore.session import get_session
+
+    return get_session()
+
+
+def _client(service: str, config: "Config | None" = None) -> Any:
+    return _session().create_client(service, config=config or _config())
+
+
+@cache
 def dynamodb() -> "DynamoDBClient":
     """The process's DynamoDB client."""
-    import boto3
-
-    return boto3.client("dynamodb", config=_config())
+    client: DynamoDBClient = _client("dynamodb")
+    return client
 
 
 @cache
 def dynamodb_streams() -> Any:
     """The process's client of DynamoDB's streams."""
-    import boto3
-
-    return boto3.client("dynamodbstreams", config=_config())
+    return _client("dynamodbstreams")
 
 
 @cache
 def sqs() -> "SQSClient":
     """The process's SQS client."""
-    import boto3
-
-    return boto3.client("sqs", config=_config())
+    client: SQSClient = _client("sqs")
+    return client
 
 
 @cache
 def eventbridge() -> "EventBridgeClient":
     """The process's EventBridge client."""
-    import boto3
-
-    return boto3.client("events", config=_config())
+    client: EventBridgeClient = _client("events")
+    return client
 
 
 @cache
 def s3() -> "S3Client":
     """The process's S3 client; signature 4, which presigned URLs need in every region."""
-    import boto3
     from botocore.config import Config
 
-    return boto3.client("s3", config=_config().merge(Config(signature_version="s3v4", read_timeout=30)))
+    client: S3Client = _client("s3", _config().merge(Config(signature_version="s3v4", read_timeout=30)))
+    return client
 
 
 @cache
 def secretsmanager() -> "SecretsManagerClient":
     """The process's Secrets Manager client."""
-    import boto3
-
-    return boto3.client("secretsmanager", config=_config())
+    client: SecretsManagerClient = _client("secretsmanager")
+    return client
 
 
 @cache
 def sesv2() -> "SESV2Client":
     """The process's SES client: one attempt, but patient, since a mail goes out once."""
-    import boto3
     from botocore.config import Config
 
-    return boto3.client(
-        "sesv2", config=_config().merge(Config(read_timeout=10, retries={"total_max_attempts": 1}))
+    client: SESV2Client = _client(
+        "sesv2", _config().merge(Config(read_timeout=10, retries={"total_max_attempts": 1}))
     )
+    return client
