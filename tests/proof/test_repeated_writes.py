@@ -36,7 +36,7 @@ def test_a_lead_is_created_while_its_caller_waits(connected: Deployment) -> None
 def test_with_a_key_the_caller_is_asked_to_come_again_and_nothing_is_done_twice(
     connected: Deployment,
 ) -> None:
-    """The key's record cannot say whose it is, so it is taken for another call's until its lease has ended."""
+    """The key's record cannot say whose it is, so it counts as another call's until its lease ends."""
     body, headers = factories.lead(email="keyed@example.com"), {"Idempotency-Key": "k"}
     with sent_twice("PutItem"):
         refused = connected.call("POST", "/leads", body, headers=headers)

@@ -383,7 +383,7 @@ def variables_of() -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def given_too(step: str, *names: str) -> Iterator[None]:
-    """Within this block a step's function has these variables too, as an extension's template gives it them."""
+    """Within this block a step's function has these variables too, as an extension's template has it."""
     _added.update((step, name) for name in names)
     try:
         yield
