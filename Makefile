@@ -100,6 +100,7 @@ bench: setup ## run the benchmarks
 
 .PHONY: prove
 prove: setup ## run the long forms of all proofs, and write the report (docs/proof.md)
+	@$(UV) sync --frozen --quiet --group bench
 	@PYTHONPATH=.:layers/connectors $(PYTHON) -m tools.prove
 
 .PHONY: clean

@@ -25,9 +25,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox import vendors
-from tools import package, processes
+from tools import package, processes, roles
 from tools.errors import ToolError
-from tools.paths import EMULATOR_HOME, LOCAL, LOGS, ROOT, STACK_FILE
+from tools.paths import BUILD, EMULATOR_HOME, LOCAL, LOGS, ROOT, STACK_FILE
 from tools.processes import Process
 
 REGION = "us-east-1"
@@ -112,7 +112,8 @@ def up(changes: Mapping[str, str] | None = None) -> Stack:
 
 
 def _up(changes: dict[str, str], started: list[Process]) -> Stack:
-    emulator = _ensure(EMULATOR, package.fingerprint(("uv.lock", "tools/emulator.py")), started)
+    own = package.fingerprint(("uv.lock", "tools/emulator.py")) + ("-roles" if roles.hold() else "")
+    emulator = _ensure(EMULATOR, own, started)
     if emulator in started:
         STACK_FILE.unlink(missing_ok=True)  # its deployment went with the emulator that held it
     sandbox = _ensure(SANDBOX, package.fingerprint(("uv.lock", "sandbox")), started)
@@ -245,11 +246,14 @@ def _emulator_environment(port: int) -> dict[str, str]:
 
     Functions inherit this environment, so nothing of the caller's is in it.
     """
+    # Then each function acts with its role's credentials, and the emulator evaluates the role's policies.
+    enforced = {"AUTH": "true"} if roles.hold() else {}
     shutil.rmtree(EMULATOR_HOME, ignore_errors=True)
     for directory in ("tmp", "state", "s3"):
         (EMULATOR_HOME / directory).mkdir(parents=True)
     return {
         **CREDENTIALS,
+        **enforced,
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",
         "HOME": str(EMULATOR_HOME),
@@ -301,6 +305,8 @@ def _deploy(endpoint: str, built: package.Build, started: list[Process], all_of_
         "--no-fail-on-empty-changeset",
         "--no-progressbar",
     ]
+    if roles.hold():
+        arguments += ["--template-file", str(roles.possible(BUILD / "template.yaml"))]
     if built.overrides:
         arguments += ["--parameter-overrides", *built.overrides]
     # No file of the user's own may send this deployment, or its credentials, anywhere else.

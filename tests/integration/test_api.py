@@ -250,6 +250,8 @@ def test_an_unknown_path_is_404_and_a_wrong_method_405(deployment: Deployment) -
     reply = deployment.call("DELETE", POSTS)
     assert_problem(reply, 405, "method-not-allowed")
     assert reply.headers["Allow"] == "POST"
+    # `/settings/{area}` would fit too, and has other methods.
+    assert deployment.call("DELETE", "/settings/reload").headers["Allow"] == "POST"
 
 
 def test_the_correlation_id_goes_through(deployment: Deployment) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from functions.sweeper.app import sweep
 from sandbox.vendors.crowdtwist import CrowdTwist
-from switchboard import aws, breaker, clock, work
+from switchboard import aws, breaker, clock, dead_letters, work
 from switchboard.connectors import crowdtwist
 from switchboard.connectors.crowdtwist import user_fields
 from switchboard.crm_events import CrmEvent
@@ -291,6 +291,17 @@ class TestDeadLetters:
             "Messages"
         ]
         assert json.loads(message["Body"])["detail"]["eventId"] == "evt_1"
+
+    def test_every_queue_shows_again_what_cannot_be_read(self, deployment: Deployment) -> None:
+        queues = dead_letters.known()
+        assert len(queues) == len(dead_letters.QUEUES) - 1  # the stream's own has none in a mocked account
+        for name, url in queues.items():
+            dead = deployment.give_dead_letters(f"{dead_letters.QUEUES[name]}_QUEUE_URL")
+            group: Any = {"MessageGroupId": "g", "MessageDeduplicationId": "d"} if ".fifo" in url else {}
+            aws.sqs().send_message(QueueUrl=dead, MessageBody="no json", **group)
+        deployment.sweep()
+        for name in queues:
+            assert self.redrive(deployment, name)["left"] == 1
 
     def test_they_are_for_administrators(self, deployment: Deployment) -> None:
         key = deployment.partner("ledger:read", "ledger:write")

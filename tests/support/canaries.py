@@ -43,6 +43,14 @@ def found_in(line: str) -> Iterator[str]:
         yield "a vendor's credential"
 
 
+def as_read(line: str) -> str:
+    """A line as a person reads it: JSON's escapes would hide an umlaut."""
+    try:
+        return json.dumps(json.loads(line), ensure_ascii=False)
+    except ValueError:
+        return line
+
+
 def log_lines(text: str) -> Iterator[str]:
     """The functions' lines in a text that holds others too: one JSON object each, with level or metrics."""
     for line in text.splitlines():
@@ -52,8 +60,7 @@ def log_lines(text: str) -> Iterator[str]:
             except ValueError:
                 continue
             if isinstance(held, dict) and ("level" in held or "_aws" in held):
-                # As a person reads it: escapes would hide an umlaut.
-                yield json.dumps(held, ensure_ascii=False)
+                yield as_read(line)
 
 
 def breaches(text: str) -> list[str]:

@@ -1,11 +1,13 @@
 """A worker that dies at a chosen request to DynamoDB, and a DynamoDB that is busy."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
-from botocore.exceptions import ReadTimeoutError
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from switchboard.aws import dynamodb, s3
 
@@ -78,6 +80,22 @@ def answer_lost(operation: str, *, call: int = 0) -> Iterator[None]:
         yield
     finally:
         events.unregister(event, lose)
+
+
+@contextmanager
+def sent_twice(*operations: str) -> Iterator[None]:
+    """Each call of these operations takes effect and loses its answer, and the SDK makes it again."""
+    make = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def call(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation in operations:
+            with suppress(ClientError):
+                make(client, operation, arguments)
+        return make(client, operation, arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", call)
+        yield
 
 
 @contextmanager

@@ -111,6 +111,7 @@ _acting: list[str] = []
 _started: set[str] = set()
 _denied: list[str] = []
 _used: set[tuple[str, str, str]] = set()
+_added: set[tuple[str, str]] = set()
 _forget: list[Callable[[], None]] = []
 
 
@@ -380,6 +381,16 @@ def variables_of() -> dict[str, dict[str, Any]]:
     }
 
 
+@contextmanager
+def given_too(step: str, *names: str) -> Iterator[None]:
+    """Within this block a step's function has these variables too, as an extension's template has it."""
+    _added.update((step, name) for name in names)
+    try:
+        yield
+    finally:
+        _added.difference_update((step, name) for name in names)
+
+
 class _Environment(MutableMapping[str, str]):
     """The environment as the acting step has it: what its function is not given is not there."""
 
@@ -389,8 +400,9 @@ class _Environment(MutableMapping[str, str]):
     def _is_hidden(self, name: str) -> bool:
         if name in _AMBIENT or name.startswith("AWS_") or name not in self.behind:
             return False
-        given = variables_of().get(acting())
-        return given is not None and name not in given
+        step = acting()
+        given = variables_of().get(step)
+        return given is not None and name not in given and (step, name) not in _added
 
     def __getitem__(self, name: str) -> str:
         if self._is_hidden(name):

@@ -24,6 +24,13 @@ class ConditionFailed(Exception):
         super().__init__("the condition of a write did not hold")
         self.item = item
 
+    def taken(self, name: str, token: str) -> Item | None:
+        """The item, when it holds the very token that this write would have put under `name`.
+
+        Then the write took effect and its answer got lost: what failed is the SDK's own repeat of it.
+        """
+        return self.item if self.item is not None and self.item.get(name) == token else None
+
 
 class TransactionCancelled(Exception):
     """A transaction wrote nothing; `failed` maps the index of each failed condition to the item found."""

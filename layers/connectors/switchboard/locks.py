@@ -56,6 +56,6 @@ def _taken(table: Table, key: tuple[str, str], token: str, lease: float) -> bool
             names={"#until": "until"},
             values={":now": round(now * 1000)},
         )
-    except ConditionFailed:
-        return False
+    except ConditionFailed as failed:
+        return failed.taken("holder", token) is not None
     return True

@@ -3,7 +3,8 @@
 import importlib
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -369,13 +370,31 @@ class World:
         return waiting or deliveries
 
 
+class _InTurn(Executor):
+    """The threads of a worker, one after the other in this very thread.
+
+    While one of them stands still another worker takes its turn, who would wait for a thread for ever.
+    """
+
+    def submit[**Taken, Result](
+        self, call: Callable[Taken, Result], /, *taken: Taken.args, **named: Taken.kwargs
+    ) -> Future[Result]:
+        """Do it now."""
+        done: Future[Result] = Future()
+        try:
+            done.set_result(call(*taken, **named))
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+            done.set_exception(error)
+        return done
+
+
 def _quick(patch: pytest.MonkeyPatch) -> None:
     """No waits by the wall clock; time passes when the run says so."""
     patch.setattr(logic, "LADDER", (timedelta(0),) * 30)
     patch.setattr(logic, "SLOW", timedelta(0))
     patch.setattr(lanes, "SETTLED", timedelta(0))
     patch.setattr("functions.trigger_fanout.app._SETTLING_SECONDS", 0)
-    patch.setattr("functions.trigger_delivery.app._AT_ONCE", 1)
+    patch.setattr("functions.trigger_delivery.app.threads", _InTurn)
     patch.setattr("switchboard.dynamo.time.sleep", lambda _: None)
 
 

@@ -257,7 +257,10 @@ class Api:
         return self._problem(SwitchboardError("internal", "Something broke on our side; it is logged."))
 
     def _methods_of(self, path: str) -> list[str]:
-        return sorted({route.method for route in self.routes if matches(route.path, path)})
+        """The methods of the path as the document has it: one without braces before one with them."""
+        found = [route for route in self.routes if matches(route.path, path)]
+        fewest = min((route.path.count("{") for route in found), default=0)
+        return sorted({route.method for route in found if route.path.count("{") == fewest})
 
 
 def _storable(answer: Answer, secret_fields: frozenset[str]) -> dict[str, Any]:

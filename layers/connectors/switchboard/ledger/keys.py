@@ -97,15 +97,20 @@ class Update:
         return f"SET {', '.join(self._set)}{removed}"
 
 
-def claim_with(update: "Update", ledger_id: str, lease: timedelta) -> None:
-    """Let an update of `accept` take the work too, as `Ledger.claim` does for work that is there already."""
+def claim_with(update: "Update", ledger_id: str, lease: timedelta) -> str:
+    """Let an update of `accept` take the work too, as `Ledger.claim` does for work that is there already.
+
+    Returns the lease's token.
+    """
     until = clock.timestamp(lease)
+    token = secrets.token_hex(8)
     update.put(
         status="in_progress",
         attempts=1,
         unrecorded=1,
-        leaseToken=secrets.token_hex(8),
+        leaseToken=token,
         leaseUntil=until,
         dueAt=until,
         openKey=open_key("in_progress", ledger_id),
     )
+    return token

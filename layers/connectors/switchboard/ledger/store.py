@@ -124,10 +124,10 @@ class Ledger(Decisions):
         if shared:
             update.names |= {"#erasedAt": "erasedAt", "#barredAt": "barredAt"}
             newer += " AND attribute_not_exists(#erasedAt) AND attribute_not_exists(#barredAt)"
-        condition = f"attribute_not_exists(pk) OR ({newer})"
+        condition, token = f"attribute_not_exists(pk) OR ({newer})", ""
         if lease is not None:
             condition = "attribute_not_exists(pk)"
-            claim_with(update, ledger_id, lease)
+            token = claim_with(update, ledger_id, lease)
         try:
             item = self.table.update(
                 pk_of(ledger_id),
@@ -140,7 +140,12 @@ class Ledger(Decisions):
         except ConditionFailed as found:
             if found.item is None:
                 raise
-            return Accepted(from_item(found.item), is_new=False)
+            # The SDK's own repeat of a write whose answer got lost finds what that has written.
+            own: Item = {"acceptedAt": stamp, "correlationId": correlation_id, "version": version}
+            if lease is not None:
+                own["leaseToken"] = token
+            is_new = all(found.item.get(name) == value for name, value in own.items())
+            return Accepted(from_item(found.item), is_new=is_new)
         return Accepted(self._archived(item), is_new=True)
 
     def bar(self, *, partner_id: str, flow: str, entity: str) -> None:
@@ -169,6 +174,7 @@ class Ledger(Decisions):
         """
         now = clock.timestamp()
         until = clock.timestamp(lease)
+        token = secrets.token_hex(8)
         update = (
             # First, so that it holds the lease that was there before: a recorded one is gone, a dead one not.
             Update()
@@ -176,7 +182,7 @@ class Ledger(Decisions):
             .set_all(
                 status="in_progress",
                 updatedAt=now,
-                leaseToken=secrets.token_hex(8),
+                leaseToken=token,
                 leaseUntil=until,
                 dueAt=until,
                 openKey=open_key("in_progress", ledger_id),
@@ -200,8 +206,11 @@ class Ledger(Decisions):
                 names=update.names,
                 values=update.values,
             )
-        except ConditionFailed:
-            return None
+        except ConditionFailed as failed:
+            mine = failed.taken("leaseToken", token)
+            if mine is None:
+                return None
+            item = mine
         return from_item(item)
 
     def checkpoint(self, claimed: Entry, result: Item, *, lease: timedelta) -> None:

@@ -135,8 +135,9 @@ class Deliveries:
         None when it is finished, not due yet, or in another worker's hands.
         """
         now, until = clock.timestamp(), clock.timestamp(lease)
+        token = secrets.token_hex(8)
         facts: Item = {
-            "leaseToken": secrets.token_hex(8),
+            "leaseToken": token,
             "leaseUntil": until,
             "dueAt": until,
             "openKey": open_key(delivery),
@@ -167,8 +168,9 @@ class Deliveries:
                 names=names,
                 values=values,
             )
-        except ConditionFailed:
-            return None
+        except ConditionFailed as failed:
+            mine = failed.taken("leaseToken", token)
+            return None if mine is None else from_item(mine)
         return from_item(item)
 
     def record(
@@ -257,8 +259,8 @@ class Deliveries:
                 names={"#until": "until"},
                 values={":now": clock.timestamp()},
             )
-        except ConditionFailed:
-            return None
+        except ConditionFailed as failed:
+            return None if failed.taken("holder", token) is None else token
         return token
 
     def leave_lane(self, trigger_id: str, lane: str, token: str) -> None:
