@@ -108,9 +108,10 @@ def _emulated(stack: ExitStack) -> dict[str, str]:
     home = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
     stack.enter_context(_process("-m", "ministack", **_emulator(port, home)))
     _wait_until_healthy(port)
-    aws.dynamodb.cache_clear()
+    for made_for_the_record in (aws.dynamodb, aws.sqs):
+        made_for_the_record.cache_clear()
     create_tables()
-    topic = aws.sqs().create_queue(QueueName="leads")["QueueUrl"]
+    queue = aws.sqs().create_queue(QueueName="leads")["QueueUrl"]
     return environment | {
         "PATH": os.environ["PATH"],
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -118,7 +119,7 @@ def _emulated(stack: ExitStack) -> dict[str, str]:
         "STAGE": "bench",
         "LOCAL_STACK": "true",
         "CRM_EVENT_BUS": "default",
-        "LEAD_QUEUE_URL": topic,
+        "LEAD_QUEUE_URL": queue,
         "POWERTOOLS_SERVICE_NAME": "lead_create",
         "POWERTOOLS_METRICS_NAMESPACE": "Switchboard",
     }
