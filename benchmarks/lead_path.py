@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks import first_call, node_red, page, runtime_api
 from benchmarks.cold_start import runtime_of
 from benchmarks.runtime_api import Worked
-from benchmarks.survey_dump import _emulator, _free_port, _process, _wait_for, _wait_until_healthy
+from benchmarks.surroundings import emulator, free_port, process, wait_for, wait_until_healthy
 from tools import package
 from tools.paths import BUILD
 
@@ -81,12 +81,12 @@ def _by_http(port: int, pid: int, path: str, leads: int) -> Worked:
 
 def _uvicorn(stack: ExitStack, calls: Path) -> tuple[int, int]:
     """FastAPI's server; its port and process."""
-    port = _free_port()
+    port = free_port()
     command = ["-m", "uvicorn", "benchmarks.lead_fastapi:app", "--port", str(port), "--log-level", "error"]
     running = subprocess.Popen([sys.executable, *command], env=os.environ | {"CALLS": str(calls)})
     stack.callback(running.wait)
     stack.callback(running.terminate)
-    _wait_for(port)
+    wait_for(port)
     return port, running.pid
 
 
@@ -95,7 +95,7 @@ def _emulated(stack: ExitStack) -> dict[str, str]:
     from switchboard import aws
     from tests.support.tables import create_tables, table_environment
 
-    port = _free_port()
+    port = free_port()
     environment = table_environment() | {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "none",
@@ -106,11 +106,12 @@ def _emulated(stack: ExitStack) -> dict[str, str]:
     }
     os.environ |= environment
     home = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
-    stack.enter_context(_process("-m", "ministack", **_emulator(port, home)))
-    _wait_until_healthy(port)
-    aws.dynamodb.cache_clear()
+    stack.enter_context(process("-m", "ministack", **emulator(port, home)))
+    wait_until_healthy(port)
+    for made_for_the_record in (aws.dynamodb, aws.sqs):
+        made_for_the_record.cache_clear()
     create_tables()
-    topic = aws.sqs().create_queue(QueueName="leads")["QueueUrl"]
+    queue = aws.sqs().create_queue(QueueName="leads")["QueueUrl"]
     return environment | {
         "PATH": os.environ["PATH"],
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -118,7 +119,7 @@ def _emulated(stack: ExitStack) -> dict[str, str]:
         "STAGE": "bench",
         "LOCAL_STACK": "true",
         "CRM_EVENT_BUS": "default",
-        "LEAD_QUEUE_URL": topic,
+        "LEAD_QUEUE_URL": queue,
         "POWERTOOLS_SERVICE_NAME": "lead_create",
         "POWERTOOLS_METRICS_NAMESPACE": "Switchboard",
     }
@@ -130,14 +131,14 @@ def measure(leads: int) -> tuple[int, dict[str, list[Worked]]]:
     found: dict[str, list[Worked]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        canned = _free_port()
+        canned = free_port()
         calls = _calls(folder, canned)
         runtime = folder / "runtime"
         runtime.mkdir()
         path = f"{BUILD / 'LeadCreateFunction'}:{BUILD / 'ConnectorsLayer' / 'python'}:{runtime_of(runtime)}"
         environment = _emulated(stack) | {"PYTHONPATH": path}
-        stack.enter_context(_process("-m", "benchmarks.canned", str(canned), str(folder / "answers.json")))
-        _wait_for(canned)
+        stack.enter_context(process("-m", "benchmarks.canned", str(canned), str(folder / "answers.json")))
+        wait_for(canned)
         fastapi = _uvicorn(stack, calls)
         ways: dict[str, Callable[[int], Worked]] = {
             _OURS: lambda number: _ours(leads, environment, number),
@@ -146,7 +147,7 @@ def measure(leads: int) -> tuple[int, dict[str, list[Worked]]]:
         if node_red.available():
             home = folder / "node-red"
             home.mkdir()
-            port = _free_port()
+            port = free_port()
             red = stack.enter_context(node_red.running_leads(home, port, json.loads(calls.read_text())))
             ways[_RED] = lambda _: _by_http(red.port, red.pid, "/leads", leads)
         for number in range(ROUNDS):

@@ -66,6 +66,9 @@ class _Server(ThreadingHTTPServer):
         self.warm, self.done = threading.Event(), threading.Event()
         self.go_on = threading.Event()
 
+    def handle_error(self, *_: Any) -> None:
+        """Nothing: the process is killed while it asks for its next event."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

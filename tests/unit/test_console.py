@@ -26,7 +26,7 @@ from tools.paths import ROOT
 
 STATIC = ROOT / "functions" / "console" / "static"
 BUDGET = 100_000
-"""Bytes of all files together, as they are written: issue 10's hundred kilobytes."""
+"""Bytes of all files together, as they are written: a hundred kilobytes at most."""
 
 
 def get(asset: str | None = None, **headers: str) -> dict[str, Any]:
