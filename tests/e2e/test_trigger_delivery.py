@@ -362,12 +362,12 @@ def test_five_days_of_nothing_but_failure_warn_disable_and_are_recovered(world: 
     for case_id in missed:
         world.tell("case", "delete", caseId=case_id)
     eventually(lambda: len(world.log("failing100", status="skipped")) == 4)
-    recover = f"{world.path('failing')}/recover"
+    recover = f"{world.path('failing100')}/recover"
     assert world.partner.post(recover, json={"since": since}).status_code == 409
 
     better = {"url": world.url("better"), "maxPerSecond": 2}
     world.partner.patch(world.path("failing100"), json=better).raise_for_status()
-    world.partner.post(f"{world.path('failing')}/enable").raise_for_status()
+    world.partner.post(f"{world.path('failing100')}/enable").raise_for_status()
     assert world.show("failing100")["warning"] is None
     assert world.partner.post(recover, json={"since": since}).status_code == 202
 
