@@ -134,7 +134,7 @@ def _problems_of(route: Route) -> list[int]:
     if "{" in route.path:
         problems |= {404, 422}
     if route.method != "GET":
-        problems |= {409, 415, 422, 502}
+        problems |= {404, 409, 415, 422, 502}  # a body may name what is not there
     if route.query is not None:
         problems |= {422}
     if route.path.startswith("/crm/") and route.method in ("PUT", "PATCH", "DELETE"):

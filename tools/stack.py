@@ -306,7 +306,8 @@ def _deploy(endpoint: str, built: package.Build, started: list[Process], all_of_
         "--no-progressbar",
     ]
     if roles.hold():
-        arguments += ["--template-file", str(roles.possible(BUILD / "template.yaml"))]
+        template = roles.possible(BUILD / "template.yaml")
+        arguments += ["--template-file", str(template), "--config-file", str(ROOT / "samconfig.toml")]
     if built.overrides:
         arguments += ["--parameter-overrides", *built.overrides]
     # No file of the user's own may send this deployment, or its credentials, anywhere else.

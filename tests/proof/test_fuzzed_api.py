@@ -66,6 +66,7 @@ def configured() -> SchemathesisConfig:
     """The engine's settings."""
     return SchemathesisConfig.from_dict(
         {
+            "cache": {"enabled": False},
             "auth": {"openapi": {"apiKey": {"api_key": KEY}}},
             "generation": {
                 "max-examples": EXAMPLES,
