@@ -2,18 +2,25 @@
 
 import base64
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator
+import os
+import signal
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from itertools import batched
+from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
 
+from switchboard import clock
 from switchboard.dynamo import Item, item_from_wire, item_to_wire
+from switchboard.ledger.keys import pk_of
+from tests.e2e.waiting import until
+from tools.paths import EMULATOR_HOME
 from tools.stack import Stack
 
 
@@ -87,6 +94,21 @@ class Bench:
         assert "FunctionError" not in answer, answer["Payload"].read()
         return base64.b64decode(answer.get("LogResult", "")).decode()
 
+    def kill_workers(self, logical_name: str) -> int:
+        """Kill the processes in which the emulator runs a function; how many there were."""
+        home = str(EMULATOR_HOME / "tmp" / f"ministack-lambda-{self.function(logical_name)}-")
+        of_it = [one for one in Path("/proc").glob("[0-9]*") if home in _command(one)]
+        for one in of_it:
+            os.kill(int(one.name), signal.SIGKILL)
+        return len(of_it)
+
+    def pass_by(self, *ledger_ids: str, **fields: Any) -> None:
+        """Time passes: the waits of these entries are over, and a dead worker's lease; the sweeper looks."""
+        past = clock.timestamp(timedelta(minutes=-1))
+        for ledger_id in ledger_ids:
+            self.change("StateTableName", pk_of(ledger_id), "ENTRY", dueAt=past, leaseUntil=past, **fields)
+        self.invoke("SweeperFunction")
+
     @contextmanager
     def unattended(self, *outputs: str) -> Iterator[None]:
         """Nobody takes from these queues, and nobody sweeps: a message that is lost now stays lost."""
@@ -125,6 +147,17 @@ class Bench:
         table = self.stack.outputs["StateTableName"]
         return item_from_wire(self.aws("dynamodb").get_item(TableName=table, Key=key)["Item"])
 
+    def change(self, output: str, pk: str, sk: str, **fields: Any) -> None:
+        """Write attributes of an item that is there: what only time could do otherwise."""
+        self.aws("dynamodb").update_item(
+            TableName=self.stack.outputs[output],
+            Key=item_to_wire({"pk": pk, "sk": sk}),
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in fields),
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeNames={f"#{name}": name for name in fields},
+            ExpressionAttributeValues=item_to_wire({f":{name}": value for name, value in fields.items()}),
+        )
+
     def write(self, items: Iterable[Item], *, delete: bool = False) -> None:
         """Put items into the State table past all rules, or delete them."""
         client, table = self.aws("dynamodb"), self.stack.outputs["StateTableName"]
@@ -146,11 +179,8 @@ class Bench:
             pass
 
 
-def until[T](look: Callable[[], T | None], what: str, *, seconds: float = 60) -> T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(0.4)
-    raise TimeoutError(what)
+def _command(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:  # it has just ended
+        return ""

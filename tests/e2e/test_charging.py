@@ -1,9 +1,8 @@
 """Charging on the deployed stack: a customer's life, concurrent top-ups, an outage, a new customer."""
 
 import json
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +11,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import PartnerClient
+from tests.e2e.waiting import until
 from tools.stack import Stack
 
 FAULTS = "/_control/ocsio/faults"
@@ -34,15 +34,6 @@ def made(caller: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.json()
     return found
-
-
-def wait_for(look: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if (found := look()) is not None:
-            return found
-        time.sleep(0.3)
-    raise TimeoutError
 
 
 def test_a_customers_life(caller: httpx.Client, mark: str) -> None:
@@ -116,7 +107,7 @@ def test_an_outage_is_waited_out_in_order(
         return True if caller.get(second).json()["status"] == "synced" else None
 
     # The second is called by the first, not by its own clock.
-    wait_for(done)
+    until(done)
     assert caller.get(first).json()["status"] == "synced"
     assert caller.get(f"charging/accounts/{mark}").json()["customer"] == {"externalId": mark}
 
@@ -153,7 +144,7 @@ def test_a_new_customer_of_the_crm_is_provisioned(
         ]
     )
     try:
-        found = wait_for(
+        found = until(
             lambda: (
                 answer.json()
                 if (answer := caller.get(f"charging/customers/{mark}")).status_code == 200

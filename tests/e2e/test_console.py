@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.e2e.bench import Bench
 from tests.e2e.conftest import PartnerClient
-from tests.e2e.test_members import wait_for
+from tests.e2e.waiting import until
 from tests.support import factories
 from tools import browser as chromium
 from tools.stack import Stack
@@ -87,11 +87,8 @@ def test_a_trigger_is_configured_and_its_delivery_seen(
     case = client.post(cases, json={"subject": "No signal"}).json()
     client.patch(f"{cases}/{case['caseId']}", json={"priority": "high"}).raise_for_status()
     (trigger,) = client.get("/triggers").json()["items"]
-    wait_for(
-        lambda: (
-            client.get(f"/triggers/{trigger['triggerId']}/deliveries?status=delivered").json()["items"]
-            or None
-        ),
+    until(
+        lambda: client.get(f"/triggers/{trigger['triggerId']}/deliveries?status=delivered").json()["items"],
         "the delivery",
     )
     page.get_by_role("button", name="Refresh").click()
@@ -122,7 +119,7 @@ def test_a_trigger_is_configured_and_its_delivery_seen(
     sandbox.post("/_control/sink/faults", json=gone).raise_for_status()
     client.patch(case_is, json={"priority": "high"}).raise_for_status()
     here = f"/triggers/{trigger['triggerId']}"
-    wait_for(lambda: client.get(here).json()["status"] == "disabled" or None, "the trigger to be disabled")
+    until(lambda: client.get(here).json()["status"] == "disabled", "the trigger to be disabled")
     client.patch(case_is, json={"priority": "low"}).raise_for_status()
     page.get_by_label("Show").select_option("skipped")
     renewed_until(page, page.get_by_role("row").filter(has_text="none yet"))
@@ -133,11 +130,11 @@ def test_a_trigger_is_configured_and_its_delivery_seen(
     page.get_by_role("button", name="Recover a range").click()
     page.get_by_role("dialog").get_by_role("button", name="Recover").click()
 
-    def all_delivered() -> bool | None:
+    def all_delivered() -> bool:
         listed = client.get(f"{here}/deliveries").json()["items"]
-        return {one["status"] for one in listed} == {"delivered"} or None
+        return {one["status"] for one in listed} == {"delivered"}
 
-    wait_for(all_delivered, "what was failed and skipped")
+    until(all_delivered, "what was failed and skipped")
     secrets_are_shown_once(stack, page, tag)
 
 
@@ -195,7 +192,7 @@ def test_an_outage_is_seen_by_its_cause_mended_and_put_right(
             items = client.get("/ledger/summary").json()["items"]
             return items if [one["count"] for one in items] == [len(numbers)] else None
 
-        [cause] = wait_for(all_failed, "the failures")
+        [cause] = until(all_failed, "the failures")
         goto(page, "failures")
         group = page.locator(f"[data-code={cause['code']}]")
         expect(group).to_contain_text("Members")
@@ -393,7 +390,7 @@ def test_dead_letters_are_redriven(admin: Page, bench: Bench) -> None:
         expect(admin.locator("#said")).to_contain_text("1 back to work, 0 needed no more, 0 left")
         expect(admin.get_by_role("button", name="Redrive member")).to_have_count(0)
     entry = f"/ledger/{answer.json()['ledgerId']}"
-    wait_for(lambda: bench.api.get(entry).json()["status"] == "synced" or None, "the member")
+    until(lambda: bench.api.get(entry).json()["status"] == "synced", "the member")
 
 
 def test_calls_are_tried_on_the_page_of_the_api(stack: Stack, window: BrowserContext) -> None:

@@ -1,16 +1,13 @@
 """The rest of source 000 on the deployed stack: replies, leads, campaigns."""
 
-import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 
+from tests.e2e.waiting import UNFINISHED, finished, until
 from tests.support import factories
-
-UNFINISHED = ("pending", "in_progress", "retrying", "unknown")
 
 
 def fresh_post(**fields: Any) -> dict[str, Any]:
@@ -20,24 +17,6 @@ def fresh_post(**fields: Any) -> dict[str, Any]:
 
 def fresh_lead(**fields: Any) -> dict[str, Any]:
     return factories.lead(**({"email": f"{uuid.uuid4().hex}@example.com"} | fields))
-
-
-def until[T](look: Callable[[], T | None], what: str, *, seconds: float = 120) -> T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(0.2)
-    raise TimeoutError(what)
-
-
-def settled(api: httpx.Client, path: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = api.get(path).json()
-        return None if found["status"] in UNFINISHED else found
-
-    return until(look, f"{path} to be done")
 
 
 def pushed(api: httpx.Client, post: dict[str, Any]) -> str:
@@ -60,7 +39,7 @@ def replied(api: httpx.Client, post_id: str) -> dict[str, Any]:
 
 def test_a_reply_is_posted_once_and_noted(api: httpx.Client, sandbox: httpx.Client) -> None:
     post_id = pushed(api, fresh_post())
-    assert settled(api, f"/social/posts/{post_id}")["status"] == "synced"
+    assert finished(api, f"/social/posts/{post_id}")["status"] == "synced"
     reply = replied(api, post_id)
     assert reply["status"] == "sent"
     posted = sandbox.get("/_control/sem/replies").json()["items"]

@@ -1,93 +1,24 @@
 """Source 003 on the deployed stack: members reach CrowdTwist, and an outage ends by itself."""
 
 import json
-import os
-import signal
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
-import pytest
 
 from switchboard import clock
 from switchboard.members import member_ledger_id
 from switchboard.work import MAX_LOST_WORKERS
+from tests.e2e.bench import Bench
 from tests.e2e.conftest import PartnerClient
+from tests.e2e.waiting import until
 from tests.support import factories
-from tools.paths import EMULATOR_HOME
-from tools.stack import Stack
 
 RECOVERY_SECONDS = 100.0
 """The sweeper's minute, the probe, and the work of all that waited."""
-
-
-def wait_for[T](look: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if (found := look()) is not None:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"waited in vain for {what}")
-
-
-@dataclass(frozen=True)
-class Clockwork:
-    """Time passes for a member: its waits are over, and the sweeper looks."""
-
-    stack: Stack
-
-    def aws(self, service: str) -> Any:
-        where = {"endpoint_url": self.stack.aws_endpoint, "region_name": self.stack.region}
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client(service, **where, **keys)  # type: ignore[call-overload]
-
-    def function(self, logical_id: str) -> str:
-        found = self.aws("cloudformation").describe_stack_resource(
-            StackName=self.stack.stack_name, LogicalResourceId=logical_id
-        )
-        name: str = found["StackResourceDetail"]["PhysicalResourceId"]
-        return name
-
-    def pass_by(self, *numbers: str, **fields: int) -> None:
-        """The retry of each is due, the lease of a dead worker is over; and other `fields` of its entry."""
-        values = {"dueAt": {"S": "2026-01-01T00:00:00.000Z"}, "leaseUntil": {"S": "2026-01-01T00:00:00.000Z"}}
-        values |= {name: {"N": str(value)} for name, value in fields.items()}
-        for number in numbers:
-            self.aws("dynamodb").update_item(
-                TableName=self.stack.outputs["StateTableName"],
-                Key={"pk": {"S": f"LEDGER#{member_ledger_id(number)}"}, "sk": {"S": "ENTRY"}},
-                UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
-                ExpressionAttributeValues={f":{name}": value for name, value in values.items()},
-            )
-        swept = self.aws("lambda").invoke(FunctionName=self.function("SweeperFunction"), Payload=b"{}")
-        assert "FunctionError" not in swept, swept["Payload"].read()
-
-    def kill_worker(self, logical_id: str) -> None:
-        """Kill the processes in which the emulator runs a function."""
-        home = str(EMULATOR_HOME / "tmp" / f"ministack-lambda-{self.function(logical_id)}-")
-        of_it = [one for one in Path("/proc").glob("[0-9]*") if home in _command(one)]
-        assert of_it
-        for one in of_it:
-            os.kill(int(one.name), signal.SIGKILL)
-
-
-def _command(process: Path) -> str:
-    try:
-        return (process / "cmdline").read_text()
-    except OSError:  # it has just ended
-        return ""
-
-
-@pytest.fixture
-def clockwork(stack: Stack) -> Clockwork:
-    return Clockwork(stack)
 
 
 def calls_about(sandbox: httpx.Client, number: str) -> list[dict[str, Any]]:
@@ -118,7 +49,7 @@ def failed(client: httpx.Client, number: str) -> dict[str, Any]:
         found: dict[str, Any] = client.get(f"/members/{number}/sync").json()
         return found if found["ctSyncStatus"] not in (None, "Success") else None
 
-    return wait_for(look, f"{number} to fail")
+    return until(look, f"{number} to fail")
 
 
 def synced(client: httpx.Client, number: str, version: int = 1, seconds: float = 30.0) -> dict[str, Any]:
@@ -127,7 +58,7 @@ def synced(client: httpx.Client, number: str, version: int = 1, seconds: float =
         finished = found["status"] not in ("pending", "in_progress", "retrying", "unknown")
         return found if finished and found["version"] == version else None
 
-    return wait_for(look, f"member {number}", seconds)
+    return until(look, f"member {number}", seconds=seconds)
 
 
 def test_a_member_is_created_updated_refused_and_corrected(
@@ -166,11 +97,11 @@ def test_an_outage_costs_few_calls_and_ends_by_itself(partner: PartnerClient, sa
             member = factories.member(email=f"{number}@example.com")
             assert crm.put(f"/members/{number}", json=member).status_code == 202
 
-        def all_failed() -> bool | None:
+        def all_failed() -> bool:
             states = [crm.get(f"/members/{number}/sync").json() for number in numbers]
-            return all(state["ctSyncStatus"] == "CT Failure" for state in states) or None
+            return all(state["ctSyncStatus"] == "CT Failure" for state in states)
 
-        wait_for(all_failed, "CT Failure on every member")
+        until(all_failed, "CT Failure on every member")
         calls = sandbox.get("/_control/crowdtwist/calls").json()["items"]
         # Workers that have not looked at the breaker within the last second may each add one.
         assert len(calls) < len(numbers)
@@ -203,7 +134,7 @@ def test_older_updates_change_nothing_and_those_that_wait_become_one(
     assert methods(sandbox, number) == ["PUT", "POST"]
     with faulty(sandbox, {"kind": "slow", "path": number, "count": 1}):
         assert put(4, "Fourth")[0] == 202
-        wait_for(lambda: len(calls_about(sandbox, number)) == 3 or None, "the call")
+        until(lambda: len(calls_about(sandbox, number)) == 3, "the call")
         waiting = [put(version, f"Version {version}") for version in (7, 5, 8, 6, 8)]
     assert [status for status, _ in waiting] == [202, 200, 202, 200, 200]
     assert synced(crm, number, 8)["ctSyncStatus"] == "Success"
@@ -236,7 +167,7 @@ def test_eight_who_resubmit_at_once_make_one_effect(partner: PartnerClient, sand
 
 
 def test_what_goes_wrong_for_a_while_stands_on_the_member_until_it_is_over(
-    partner: PartnerClient, sandbox: httpx.Client, clockwork: Clockwork
+    partner: PartnerClient, sandbox: httpx.Client, bench: Bench
 ) -> None:
     crm = partner("members:write", "members:read")
     number = {what: uuid.uuid4().hex for what in ("500", "429", "down", "lost update", "lost create")}
@@ -267,7 +198,7 @@ def test_what_goes_wrong_for_a_while_stands_on_the_member_until_it_is_over(
         assert found["status"] == ("retrying" if what in ("500", "429") else "unknown")
     move = refused["429"]["history"][-1]
     assert round((clock.parse(move["retryAt"]) - clock.parse(move["at"])).total_seconds()) >= 120
-    clockwork.pass_by(*number.values())
+    bench.pass_by(*map(member_ledger_id, number.values()))
     for what, each in number.items():
         found = synced(crm, each, 2)
         assert (found["ctSyncStatus"], found["ctSyncError"], found["attempts"]) == ("Success", None, 2), what
@@ -280,7 +211,7 @@ def test_what_goes_wrong_for_a_while_stands_on_the_member_until_it_is_over(
 
 
 def test_what_kills_its_workers_is_told_on_the_member_and_put_right_by_one_call(
-    partner: PartnerClient, sandbox: httpx.Client, clockwork: Clockwork
+    partner: PartnerClient, sandbox: httpx.Client, bench: Bench
 ) -> None:
     crm = partner("members:write", "members:read")
     number = uuid.uuid4().hex
@@ -289,12 +220,12 @@ def test_what_kills_its_workers_is_told_on_the_member_and_put_right_by_one_call(
     synced(crm, number)
     with faulty(sandbox, {"kind": "hang", "path": number, "count": 1}):
         crm.put(f"/members/{number}", json=member | {"version": 2, "lastName": "Later"})
-        wait_for(lambda: len(calls_about(sandbox, number)) == 3 or None, "the worker to call")
-        clockwork.kill_worker("MemberSyncFunction")
+        until(lambda: len(calls_about(sandbox, number)) == 3, "the worker to call")
+        assert bench.kill_workers("MemberSyncFunction")
     assert crm.get(f"/members/{number}/sync").json()["status"] == "in_progress"
     assert crm.post(f"/members/{number}/sync").status_code == 409
     # As if those after it had died too.
-    clockwork.pass_by(number, unrecorded=MAX_LOST_WORKERS)
+    bench.pass_by(member_ledger_id(number), unrecorded=MAX_LOST_WORKERS)
     found, in_crm = synced(crm, number, 2), crm.get(f"/members/{number}").json()
     assert (found["status"], found["code"]) == ("integration_failure", "worker-lost")
     assert (found["ctSyncStatus"], in_crm["ctSyncStatus"]) == ("OIC Failure", "OIC Failure")
@@ -350,7 +281,7 @@ def test_what_crowdtwist_pushes_stands_on_the_member(
         found = crm.get(f"/crm/members/{number}").json()
         return found if found["crowdTwist"]["profile"] else None
 
-    found = wait_for(held, "the push to stand on the member")
+    found = until(held, "the push to stand on the member")
     assert [segment["name"] for segment in found["crowdTwist"]["segments"]] == ["B"]
     assert (found["email"], found["ctSyncStatus"]) == (f"{number}@example.com", "Success")
     assert methods(sandbox, number) == ["PUT", "POST"]

@@ -18,8 +18,9 @@ from switchboard.ledger import entry_id
 from switchboard.ledger.keys import everyone_key, held_key, open_key, recent_key, shard_of
 from switchboard.members import Member
 from switchboard.triggers.delivery import key_of
-from tests.e2e.bench import Bench, until
+from tests.e2e.bench import Bench
 from tests.e2e.conftest import PartnerClient
+from tests.e2e.waiting import until
 from tests.support import factories
 
 HEALTHY = 300
@@ -51,9 +52,9 @@ def some_members(client: httpx.Client, count: int) -> dict[str, str]:
 def all_reach(bench: Bench, ledger_ids: list[str], *statuses: str, seconds: float = 60) -> None:
     waiting = set(ledger_ids)
 
-    def look() -> bool | None:
+    def look() -> bool:
         waiting.difference_update([one for one in waiting if bench.entry(one)["status"] in statuses])
-        return not waiting or None
+        return not waiting
 
     until(look, f"all to be {statuses}", seconds=seconds)
 
@@ -161,9 +162,9 @@ def test_fifty_drifts_are_repaired_in_one_sweep_and_nothing_else_is_touched(benc
             calls_before = len(calls(bench, "crowdtwist"))
         all_reach(bench, [*drifts.values(), *dead.values()], "synced")
 
-        def delivered() -> bool | None:
+        def delivered() -> bool:
             told = [one["status"] for one in calls(bench, "sink") if tag in one["path"]]
-            return told.count(200) == 5 or None
+            return told.count(200) == 5
 
         until(delivered, "five deliveries")
         users = bench.sandbox.get("/_control/crowdtwist/users").json()["items"]

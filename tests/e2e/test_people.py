@@ -2,23 +2,13 @@
 
 import gzip
 import hashlib
-import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 
+from tests.e2e.waiting import settled
 from tests.support import factories
-
-
-def settled(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + 90
-    while not wanted(found := look()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"still {found}")
-        time.sleep(0.3)
-    return found
 
 
 def dumped(api: httpx.Client, survey: str, *, full: bool) -> str:

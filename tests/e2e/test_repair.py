@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from switchboard.ledger import DONE, entry_id
-from tests.e2e.bench import Bench as Bench
-from tests.e2e.bench import until
+from tests.e2e.bench import Bench
+from tests.e2e.waiting import until
 from tests.support import factories
 
 DATA: dict[str, Any] = {"kind": "status", "status": 422, "body": '{"message": "This value is not allowed."}'}
@@ -241,8 +241,8 @@ def test_a_delivery_that_failed_for_good_is_delivered_after_all(bench: Bench) ->
     answer = bench.api.post("/ledger/resubmissions", json={"ledgerIds": [ledger_id]})
     run = f"/ledger/resubmissions/{answer.json()['resubmissionId']}"
 
-    def complete() -> bool | None:
-        return bench.api.get(run).json()["status"] == "complete" or None
+    def complete() -> bool:
+        return bool(bench.api.get(run).json()["status"] == "complete")
 
     until(complete, "the delivery to be delivered")
     listed = bench.api.get(f"/triggers/{trigger_id}/deliveries", params={"status": "delivered"}).json()

@@ -10,11 +10,13 @@ import pytest
 
 from sandbox.vendors.questionpro import HOOK_TOKEN
 from switchboard.ledger import DONE
+from switchboard.members import member_ledger_id
+from tests.e2e.bench import Bench
 from tests.e2e.conftest import PartnerClient
-from tests.e2e.test_leads import fresh_lead, fresh_post, pushed, replied, settled, until
-from tests.e2e.test_members import Clockwork, methods, synced, wait_for
-from tests.e2e.test_repair import CLASSES, Bench, Desk, metas_leads, provoke, put_right
-from tests.e2e.test_surveys import settled as awaited
+from tests.e2e.test_leads import fresh_lead, fresh_post, pushed, replied
+from tests.e2e.test_members import methods, synced
+from tests.e2e.test_repair import CLASSES, Desk, metas_leads, provoke, put_right
+from tests.e2e.waiting import finished, settled, until
 from tests.support import factories
 from tools.stack import Stack
 
@@ -79,16 +81,16 @@ class TestSiebel:
         assert api.get("/health").json()["crm"] == "siebel"
         post = fresh_post()
         first = pushed(api, post)
-        before = settled(api, f"/social/posts/{first}")
+        before = finished(api, f"/social/posts/{first}")
         assert before["status"] == "synced"
 
         sandbox.post("/_control/siebel/faults", json={"kind": "status", "status": 503})
         second = pushed(api, fresh_post(authorId=post["authorId"], parentId=post["uniqueId"]))
         third = pushed(api, fresh_post())
 
-        def waits() -> bool | None:
+        def waits() -> bool:
             states = [api.get(f"/social/posts/{post_id}").json()["status"] for post_id in (second, third)]
-            return True if states == ["retrying", "retrying"] else None
+            return states == ["retrying", "retrying"]
 
         assert until(waits, "the posts to wait for Siebel")
         sandbox.delete("/_control/siebel/faults")
@@ -105,7 +107,7 @@ class TestSiebel:
         assert replied(api, first)["status"] == "sent"
 
         for post_id in (second, third):  # "retrying" is what they leave now, by themselves
-            assert settled(api, f"/social/posts/{post_id}")["status"] == "synced"
+            assert finished(api, f"/social/posts/{post_id}")["status"] == "synced"
         assert api.get(f"/social/posts/{second}").json()["caseId"] == before["caseId"]
         assert len(records(sandbox, "Service Request")) == 2
         assert len(records(sandbox, "Contact")) == 2
@@ -139,7 +141,7 @@ class TestSiebel:
         assert (refused.status_code, refused.json()["code"]) == (409, "crm-elsewhere")
 
     def test_a_member_is_told_until_it_knows_and_crowdtwist_is_not_called_again(
-        self, stack: Stack, partner: PartnerClient, sandbox: httpx.Client, anonymous: httpx.Client
+        self, bench: Bench, partner: PartnerClient, sandbox: httpx.Client, anonymous: httpx.Client
     ) -> None:
         number = uuid.uuid4().hex
         add(sandbox, "LOY Member", Member_Number=number, First_Name="Jane", Last_Name="Miller")
@@ -153,15 +155,15 @@ class TestSiebel:
         try:
             crm.put(f"/members/{number}", json=factories.member(email=f"{number}@example.com"))
 
-            def waiting() -> bool | None:
-                return crm.get(f"/members/{number}/sync").json()["status"] == "retrying" or None
+            def waiting() -> bool:
+                return bool(crm.get(f"/members/{number}/sync").json()["status"] == "retrying")
 
-            wait_for(waiting, "the write-back to fail")
+            until(waiting, "the write-back to fail")
             assert crm.get(f"/members/{number}/sync").json()["ctSyncStatus"] == "Success"
             assert not row().get("CT Sync Status")
         finally:
             sandbox.delete("/_control/siebel/faults").raise_for_status()
-        Clockwork(stack).pass_by(number)
+        bench.pass_by(member_ledger_id(number))
         assert synced(crm, number)["status"] == "synced"
         assert row()["CT Sync Status"] == "Success"
         assert methods(sandbox, number) == ["PUT", "POST"]
@@ -169,7 +171,7 @@ class TestSiebel:
         segment = {"third_party_id": number, "type": "segment", "name": "Gold", "event": "entered"}
         hook = "/hooks/crowdtwist/sandbox-crowdtwist-hook"
         anonymous.post(hook, json=segment | {"date_occurred": "2026-07-01T18:29:18Z"}).raise_for_status()
-        wait_for(lambda: "Gold" in row().get("CT Segments", "") or None, "the push to stand on the member")
+        until(lambda: "Gold" in row().get("CT Segments", ""), "the push to stand on the member")
 
     def test_it_keeps_surveys(self, stack: Stack, api: httpx.Client, sandbox: httpx.Client) -> None:
         """The invitation is an activity of the contact, which mails it; the answer is another one, once."""
@@ -188,7 +190,7 @@ class TestSiebel:
         try:
             event = {"object": "case", "event": "edit", "accountId": jane, "caseId": case}
             assert api.post("/crm/events", json=event).status_code == 202
-            [noted] = awaited(lambda: activities("Survey Invitation"), bool)
+            [noted] = settled(lambda: activities("Survey Invitation"), bool)
         finally:
             api.post("/settings/surveys/rollback", json={"version": before}).raise_for_status()
         [issued] = api.get(f"/surveys/{survey}/invitations").json()["items"]
@@ -198,10 +200,10 @@ class TestSiebel:
         hook = f"{stack.api_url}/hooks/questionpro/{HOOK_TOKEN}"
         answer = {"surveyUrl": issued["surveyUrl"], "webhook": hook}
         item = sandbox.post("/_control/questionpro/answers", json=answer).json()
-        awaited(lambda: activities("Survey Response"), bool)
+        settled(lambda: activities("Survey Response"), bool)
         started = api.post(f"/surveys/{survey}/dumps", json={})
         where = f"/surveys/{survey}/dumps/{started.json()['dumpId']}"
-        found = awaited(lambda: api.get(where).json(), lambda dump: dump["status"] != "running")
+        found = settled(lambda: api.get(where).json(), lambda dump: dump["status"] != "running")
         assert (found["status"], found["imported"], found["unmatched"]) == ("complete", 1, 0)
         assert len(activities("Survey Response")) == 1
         [kept] = api.get(f"/surveys/{survey}/responses", params={"customerId": jane}).json()["items"]
@@ -209,10 +211,9 @@ class TestSiebel:
         assert kept["answers"][0]["answer"] == "Always"
 
     def test_each_failure_of_it_is_found_by_its_cause_and_put_right_by_one_resubmission(
-        self, stack: Stack, api: httpx.Client, sandbox: httpx.Client
+        self, bench: Bench, api: httpx.Client, sandbox: httpx.Client
     ) -> None:
         """Social posts and leads, of which the built-in CRM would have no failure of a vendor."""
-        bench = Bench(stack, api, sandbox)
         since = datetime.now(UTC).isoformat()
         marks: list[str] = []
 
@@ -244,14 +245,14 @@ def test_and_then_the_built_in_crm_is_again(partner: PartnerClient, sandbox: htt
     number = uuid.uuid4().hex
     member = factories.member(email=f"{number}@example.com", version=None)
     assert crm.put(f"/crm/members/{number}", json=member).status_code == 201
-    until(lambda: crm.get(f"/members/{number}/sync").status_code == 200 or None, "the member's event")
+    until(lambda: crm.get(f"/members/{number}/sync").status_code == 200, "the member's event")
     assert synced(crm, number, version=0)["ctSyncStatus"] == "Success"
     assert crm.patch(f"/crm/members/{number}", json={"lastName": "Later"}).status_code == 200
 
-    def renamed() -> bool | None:
+    def renamed() -> bool:
         users = sandbox.get("/_control/crowdtwist/users").json()["items"]
         [name] = [user["last_name"] for user in users if user["third_party_id"] == number]
-        return name == "Later" or None
+        return bool(name == "Later")
 
     until(renamed, "the new name at CrowdTwist")
     assert crm.get(f"/crm/members/{number}").json()["ctSyncStatus"] == "Success"

@@ -1,6 +1,5 @@
 """The main job on the deployed stack: pushed posts become customers and cases, however they are pushed."""
 
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,26 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.waiting import finished
 from tests.support import factories
-
-UNFINISHED = ("pending", "in_progress", "retrying", "unknown")
 
 
 def fresh(**fields: Any) -> dict[str, Any]:
     """A post that no earlier run has pushed."""
     mark = uuid.uuid4().hex
     return factories.post(**({"uniqueId": mark, "authorId": f"author-{mark}"} | fields))
-
-
-def settled(api: httpx.Client, post_id: str) -> dict[str, Any]:
-    """The post once it is done."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found: dict[str, Any] = api.get(f"/social/posts/{post_id}").json()
-        if found["status"] not in UNFINISHED:
-            return found
-        time.sleep(0.2)
-    raise TimeoutError(f"{post_id} is still {found['status']}")
 
 
 @pytest.fixture
@@ -50,7 +37,7 @@ def test_fifty_copies_at_once_make_one_case(api: httpx.Client) -> None:
     assert sorted({answer.status_code for answer in answers}) == [200, 202]
     assert [answer.status_code for answer in answers].count(202) == 1
     [post_id] = {answer.json()["postId"] for answer in answers}
-    found = settled(api, post_id)
+    found = finished(api, f"/social/posts/{post_id}")
     assert (found["status"], found["customerCreated"], found["caseCreated"]) == ("synced", True, True)
     assert api.get(f"/ledger/{post_id}").json()["attempts"] == 1
 
@@ -60,7 +47,7 @@ def test_two_posts_of_one_new_author_at_once_make_one_customer(api: httpx.Client
     posts = [fresh(authorId=author) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda post: api.post("/social/posts", json=post), posts))
-    first, second = (settled(api, answer.json()["postId"]) for answer in answers)
+    first, second = (finished(api, f"/social/posts/{answer.json()['postId']}") for answer in answers)
     assert first["customerId"] == second["customerId"]
     assert sorted([first["customerCreated"], second["customerCreated"]]) == [False, True]
     assert first["caseId"] != second["caseId"]
@@ -71,7 +58,7 @@ def test_a_conversation_is_one_case_and_a_stranger_in_it_another(api: httpx.Clie
     reply = fresh(authorId=root["authorId"], parentId=root["uniqueId"])
     stranger = fresh(parentId=root["uniqueId"])
     ids = [api.post("/social/posts", json=post).json()["postId"] for post in (root, reply, stranger)]
-    opened, threaded, other = (settled(api, post_id) for post_id in ids)
+    opened, threaded, other = (finished(api, f"/social/posts/{post_id}") for post_id in ids)
     assert threaded["caseId"] == opened["caseId"]
     assert threaded["caseCreated"] is False
     assert other["caseId"] != opened["caseId"]
@@ -93,7 +80,7 @@ def test_criteria_and_rules_are_in_force_when_the_call_returns(
     assert (taken.status_code, kept_out.status_code, own.status_code) == (202, 200, 200)
     assert kept_out.json()["criterion"] == "keywords"
     assert own.json()["criterion"] == "ownAccounts"
-    assert settled(api, taken.json()["postId"])["assignedTo"] == "team-network"
+    assert finished(api, f"/social/posts/{taken.json()['postId']}")["assignedTo"] == "team-network"
 
 
 def test_one_partners_posts_are_not_anothers(partner: Callable[..., httpx.Client]) -> None:

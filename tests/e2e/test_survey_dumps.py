@@ -3,8 +3,6 @@
 import gzip
 import hashlib
 import json
-import os
-import signal
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,19 +17,12 @@ import pytest
 
 from sandbox.vendors.questionpro import API_KEY, HOOK_TOKEN, response
 from switchboard import clock
-from switchboard.ledger.keys import pk_of
-from tests.e2e.test_repair import Bench
-from tests.e2e.test_surveys import settled
+from tests.e2e.bench import Bench
+from tests.e2e.waiting import settled
 from tests.support import factories
-from tools.paths import LOCAL
 from tools.stack import Stack
 
 KILLED, DAILY, NIGHTLY, LIMITED = (str(uuid.uuid4().int % 10**9) for _ in range(4))
-
-
-@pytest.fixture(scope="module")
-def bench(stack: Stack, api: httpx.Client, sandbox: httpx.Client) -> Bench:
-    return Bench(stack, api, sandbox)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,46 +75,13 @@ def lines(found: dict[str, Any]) -> list[str]:
     return gzip.decompress(content(found, "jsonl.gz")).decode().splitlines()
 
 
-class Workers:
-    """The deployed dump step's processes, and what a death of one leaves behind."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-
-    def kill(self) -> int:
-        """Kill them as the kernel does; how many there were."""
-        home = str(LOCAL / "emulator").encode()
-        killed = 0
-        for place in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                command = place.read_bytes()
-            except OSError:
-                continue
-            if home in command and b"-SurveyDumpFunction-" in command:
-                os.kill(int(place.parent.name), signal.SIGKILL)
-                killed += 1
-        return killed
-
-    def let_the_lease_end(self, ledger_id: str) -> None:
-        """Fifteen minutes pass for this dump, and the sweeper looks."""
-        past = {":past": {"S": clock.timestamp(timedelta(minutes=-1))}}
-        self._bench.aws("dynamodb").update_item(
-            TableName=self._bench.stack.outputs["StateTableName"],
-            Key={"pk": {"S": pk_of(ledger_id)}, "sk": {"S": "ENTRY"}},
-            UpdateExpression="SET leaseUntil = :past, dueAt = :past",
-            ConditionExpression="attribute_exists(pk)",
-            ExpressionAttributeValues=past,
-        )
-        self._bench.invoke("SweeperFunction")
-
-
 def has_got_on(rows: int, state: dict[str, Any]) -> bool:
     """Whether a dump has a few hundred rows more."""
     return bool(state["rows"] > rows + 400)
 
 
 def test_a_dump_whose_worker_is_killed_again_and_again(bench: Bench) -> None:
-    api, sandbox, workers = bench.api, bench.sandbox, Workers(bench)
+    api, sandbox = bench.api, bench.sandbox
     more(sandbox, KILLED, {"count": 3_000})
     slow = {"kind": "slow", "seconds": 0.1, "path": f"surveys/{KILLED}/"}
     sandbox.post("/_control/questionpro/faults", json=slow).raise_for_status()
@@ -134,9 +92,9 @@ def test_a_dump_whose_worker_is_killed_again_and_again(bench: Bench) -> None:
             state = settled(lambda: api.get(dump).json(), partial(has_got_on, rows))
             assert state["status"] == "running"
             rows = state["rows"]
-            assert workers.kill() == 1
+            assert bench.kill_workers("SurveyDumpFunction") == 1
             deaths += 1
-            workers.let_the_lease_end(state["dumpId"])
+            bench.pass_by(state["dumpId"])
     finally:
         sandbox.delete("/_control/questionpro/faults").raise_for_status()
     found = ended(api, dump)
@@ -169,7 +127,7 @@ def test_limits_and_lies(api: httpx.Client, bench: Bench) -> None:
         refused = api.post(f"/surveys/{LIMITED}/dumps", json={})
         assert (refused.status_code, refused.json()["dumpId"]) == (409, waiting["dumpId"])
         sandbox.put(limits, json={"perMinute": 300, "quota": 1}).raise_for_status()
-        Workers(bench).let_the_lease_end(waiting["dumpId"])
+        bench.pass_by(waiting["dumpId"])
         over = ended(api, dump)
         assert (over["status"], over["code"]) == ("failed", "remote-quota")
         assert "contact" in over["error"]
@@ -289,14 +247,8 @@ def test_a_schedule_dumps_by_itself_with_parquet(bench: Bench, tmp_path: Path) -
     assert len(found) == 3
 
     # A night passes for the other one; whoever looks twice finds it begun.
-    past = {":past": {"S": clock.timestamp(timedelta(hours=-23))}}
-    bench.aws("dynamodb").update_item(
-        TableName=bench.stack.outputs["StateTableName"],
-        Key={"pk": {"S": f"SURVEY_DUMPS#{NIGHTLY}"}, "sk": {"S": "SCHEDULE"}},
-        UpdateExpression="SET since = :past",
-        ConditionExpression="attribute_exists(pk)",
-        ExpressionAttributeValues=past,
-    )
+    began = clock.timestamp(timedelta(hours=-23))
+    bench.change("StateTableName", f"SURVEY_DUMPS#{NIGHTLY}", "SCHEDULE", since=began)
     assert api.get(f"/surveys/{NIGHTLY}/dumps").json()["items"] == []
     for _ in range(2):
         bench.invoke("SurveyTickFunction")

@@ -12,11 +12,10 @@ import httpx
 import pytest
 
 from switchboard import clock
+from tests.e2e.bench import Bench
 from tests.e2e.conftest import PartnerClient
-from tests.e2e.test_repair import Bench
-from tests.e2e.test_surveys import settled
+from tests.e2e.waiting import settled
 from tests.support import factories
-from tools.stack import Stack
 
 MARK = uuid.uuid4().hex[:12]
 """The last name of this run's customers; no rule is about anybody else's."""
@@ -32,11 +31,6 @@ def hours(begin: int, end: int) -> dict[str, str]:
 
 def rule(object_: str, event: str, where: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"object": object_, "event": event, "where": where} | more
-
-
-@pytest.fixture(scope="module")
-def bench(stack: Stack, api: httpx.Client, sandbox: httpx.Client) -> Bench:
-    return Bench(stack, api, sandbox)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -151,9 +145,6 @@ def test_many_at_once_get_one_url(api: httpx.Client, partner: PartnerClient, san
 
 
 def test_reminders_and_the_end_come_by_themselves(api: httpx.Client, bench: Bench) -> None:
-    tables = bench.aws("dynamodb")
-    table = bench.stack.outputs["StateTableName"]
-
     def invite(survey: str) -> str:
         answer = api.post(
             f"/surveys/{survey}/invitations",
@@ -164,14 +155,8 @@ def test_reminders_and_the_end_come_by_themselves(api: httpx.Client, bench: Benc
 
     def age(invitation_id: str, **attributes: int) -> None:
         """Put the invitation's moments so many days back."""
-        key = {"pk": {"S": f"INVITATION#{invitation_id}"}, "sk": {"S": "INVITATION"}}
-        values = {
-            f":{name}": {"S": clock.timestamp(timedelta(days=-days))} for name, days in attributes.items()
-        }
-        changes = ", ".join(f"{name} = :{name}" for name in attributes)
-        tables.update_item(
-            TableName=table, Key=key, UpdateExpression=f"SET {changes}", ExpressionAttributeValues=values
-        )
+        moments = {name: clock.timestamp(timedelta(days=-days)) for name, days in attributes.items()}
+        bench.change("StateTableName", f"INVITATION#{invitation_id}", "INVITATION", **moments)
 
     def shown(survey: str, invitation_id: str) -> dict[str, Any]:
         found: dict[str, Any] = api.get(f"/surveys/{survey}/invitations/{invitation_id}").json()

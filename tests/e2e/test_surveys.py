@@ -5,15 +5,14 @@ import gzip
 import hashlib
 import io
 import json
-import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
 from sandbox.vendors.questionpro import HOOK_TOKEN
+from tests.e2e.waiting import settled
 from tests.support import factories
 from tools.stack import Stack
 
@@ -22,15 +21,6 @@ from tools.stack import Stack
 def survey() -> str:
     """A survey that no earlier run has used."""
     return str(uuid.uuid4().int % 10**9)
-
-
-def settled(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + 60
-    while not wanted(found := look()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"still {found}")
-        time.sleep(0.2)
-    return found
 
 
 def test_from_the_url_to_the_files(

@@ -9,16 +9,16 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from switchboard.triggers import store
+from tests.e2e.bench import Bench
 from tests.e2e.conftest import PartnerClient
-from tests.e2e.test_triggers import create, eventually
-from tools.stack import CREDENTIALS, Stack
+from tests.e2e.test_triggers import create
+from tests.e2e.waiting import until
 
 TEN_SECONDS = 10.0
 """How long a call may take altogether."""
@@ -51,15 +51,14 @@ MISBEHAVING: dict[str, tuple[dict[str, Any] | None, str | None, int | None]] = {
 class World:
     """A partner, its triggers by what their endpoints do, and the sink's part of the sandbox."""
 
-    stack: Stack
-    sandbox: httpx.Client
+    bench: Bench
     partner: httpx.Client
     tag: str = field(default_factory=lambda: uuid.uuid4().hex)
     triggers: dict[str, dict[str, Any]] = field(default_factory=dict)
     bus: list[dict[str, Any]] = field(default_factory=list)
 
     def url(self, name: str) -> str:
-        return f"{self.stack.sandbox_url}/sink/{self.tag}/{name}"
+        return f"{self.bench.stack.sandbox_url}/sink/{self.tag}/{name}"
 
     def add(self, name: str, crm_object: str, event: str, **fields: Any) -> None:
         body = {"url": self.url(name), "object": crm_object, "event": event} | fields
@@ -77,7 +76,7 @@ class World:
         return items
 
     def calls(self, name: str) -> list[Any]:
-        found = self.sandbox.get("/_control/sink/calls").json()["items"]
+        found = self.bench.sandbox.get("/_control/sink/calls").json()["items"]
         return [call for call in found if f"{self.tag}/{name}" in call["path"]]
 
     def answered(self, name: str, number: int) -> list[Any] | None:
@@ -87,7 +86,7 @@ class World:
 
     def misbehave(self, name: str, **fault: Any) -> None:
         fault |= {"path": f"{self.tag}/{name}$"}
-        self.sandbox.post("/_control/sink/faults", json=fault).raise_for_status()
+        self.bench.sandbox.post("/_control/sink/faults", json=fault).raise_for_status()
 
     def tell(self, crm_object: str, event: str, **ids: str) -> str:
         body = {"object": crm_object, "event": event, "accountId": self.tag} | ids
@@ -96,33 +95,11 @@ class World:
         event_id: str = answer.json()["eventId"]
         return event_id
 
-    def aws(self, service: str) -> Any:
-        return boto3.client(service, **_options(self.stack))  # type: ignore[call-overload]
-
-    def change(self, table: str, pk: str, sk: str, **facts: str) -> None:
-        """Write attributes of an item directly: what only time could do otherwise."""
-        held = boto3.resource("dynamodb", **_options(self.stack)).Table(self.stack.outputs[table])
-        held.update_item(
-            Key={"pk": pk, "sk": sk},
-            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in facts),
-            ExpressionAttributeNames={f"#{name}": name for name in facts},
-            ExpressionAttributeValues={f":{name}": value for name, value in facts.items()},
-        )
-
     def on_the_bus(self, queue: str, kind: str, of: str) -> list[Any]:
         """The details of events of a kind that came by the bus, about a trigger or a record."""
-        answer = self.aws("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+        answer = self.bench.aws("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
         self.bus += [json.loads(message["Body"]) for message in answer.get("Messages", [])]
         return [one["detail"] for one in self.bus if one["detail-type"] == kind and of in json.dumps(one)]
-
-
-def _options(stack: Stack) -> dict[str, Any]:
-    return {
-        "endpoint_url": stack.aws_endpoint,
-        "region_name": stack.region,
-        "aws_access_key_id": CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        "aws_secret_access_key": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    }
 
 
 def ago(**duration: float) -> str:
@@ -131,22 +108,22 @@ def ago(**duration: float) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(stack: Stack, sandbox: httpx.Client, partner: PartnerClient) -> Iterator[World]:
+def world(bench: Bench, partner: PartnerClient) -> Iterator[World]:
     """All endpoints are called at once, so that the slow ones are waited for once."""
     scopes = ("triggers:write", "triggers:read", "events:write", "crm:write", "crm:read", "members:read")
-    found = World(stack, sandbox, partner(*scopes))
+    found = World(bench, partner(*scopes))
     for name, (fault, _, _) in MISBEHAVING.items():
         if fault is not None:
             found.misbehave(name, **fault)
         urls = {
-            "badTls": f"{stack.sandbox_tls_url}/sink/{found.tag}/badTls",
-            "huge": f"{stack.sandbox_url}/sink/huge/{found.tag}/huge",
+            "badTls": f"{bench.stack.sandbox_tls_url}/sink/{found.tag}/badTls",
+            "huge": f"{bench.stack.sandbox_url}/sink/huge/{found.tag}/huge",
         }
         wire = {"format": "webhook"} if name == "badTls" else {}
         found.add(name, "task", "delete", url=urls.get(name, found.url(name)), **wire)
     # As if its name had been public when it was saved.
     inside = found.triggers["inside"]["triggerId"]
-    found.change("ConfigTableName", store.PARTITION, inside, url="https://169.254.169.254/latest/meta-data")
+    bench.change("ConfigTableName", store.PARTITION, inside, url="https://169.254.169.254/latest/meta-data")
     found.add("paced", "task", "edit", maxPerSecond=2)
     found.misbehave("slow", kind="slow", seconds=2.5)
     found.add("slow", "task", "create")
@@ -160,7 +137,7 @@ def world(stack: Stack, sandbox: httpx.Client, partner: PartnerClient) -> Iterat
     for number in range(5):
         found.tell("task", "edit", taskId=str(number))
     yield found
-    sandbox.delete("/_control/sink/faults")
+    bench.sandbox.delete("/_control/sink/faults")
     for name in found.triggers:
         found.partner.delete(found.path(name))
 
@@ -169,10 +146,10 @@ def world(stack: Stack, sandbox: httpx.Client, partner: PartnerClient) -> Iterat
 def bus(world: World) -> Iterator[str]:
     """A user's own rule: all events of the bus go to a queue."""
     name = f"e2e-{world.tag}"
-    sqs, events = world.aws("sqs"), world.aws("events")
+    sqs, events = world.bench.aws("sqs"), world.bench.aws("events")
     queue: str = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    bus_name = world.stack.outputs["CrmEventBusName"]
+    bus_name = world.bench.stack.outputs["CrmEventBusName"]
     pattern = json.dumps({"source": [{"prefix": "switchboard."}]})
     events.put_rule(Name=name, EventBusName=bus_name, EventPattern=pattern)
     events.put_targets(Rule=name, EventBusName=bus_name, Targets=[{"Id": "1", "Arn": arn}])
@@ -198,14 +175,14 @@ class TestSigned:
             "secret"
         ]
         assert world.partner.post(f"{world.path('rotated')}/test").status_code == 202
-        [call] = eventually(lambda: world.calls("rotated"))
+        [call] = until(lambda: world.calls("rotated"))
         for secret in (old, new):
             Webhook(secret).verify(call["body"], call["headers"])
         last = world.partner.post(f"{world.path('rotated')}/rotate-secret", json={"overlapHours": 0}).json()[
             "secret"
         ]
         world.partner.post(f"{world.path('rotated')}/test")
-        call = eventually(lambda: [one for one in world.calls("rotated")[1:] if one["body"]])[0]
+        call = until(lambda: [one for one in world.calls("rotated")[1:] if one["body"]])[0]
         Webhook(last).verify(call["body"], call["headers"])
         for secret in (old, new):
             with pytest.raises(WebhookVerificationError):
@@ -216,7 +193,7 @@ class TestSigned:
     def test_a_key_pair_signs(self, world: World) -> None:
         world.add("paired", "customer", "delete", format="webhook", signature="v1a")
         world.partner.post(f"{world.path('paired')}/test")
-        [call] = eventually(lambda: world.calls("paired"))
+        [call] = until(lambda: world.calls("paired"))
         version, _, signature = call["headers"]["webhook-signature"].partition(",")
         public = base64.b64decode(world.triggers["paired"]["publicKey"].removeprefix("whpk_"))
         named = ".".join(call["headers"][f"webhook-{name}"] for name in ("id", "timestamp"))
@@ -245,12 +222,12 @@ def test_a_filter_is_evaluated_on_the_record(world: World) -> None:
         )
     ]
     world.partner.patch(f"{cases}/{held[2]}", json={"status": "closed"}).raise_for_status()
-    eventually(lambda: [call for call in world.calls("unfiltered") if held[2] in call["target"]])
+    until(lambda: [call for call in world.calls("unfiltered") if held[2] in call["target"]])
 
     def told() -> set[str]:
         return {call["query"]["CaseID"][0] for call in world.calls("filtered")}
 
-    eventually(lambda: len(told()) == 2)
+    until(lambda: len(told()) == 2)
     assert told() == {held[0], held[2]}
     for name in ("filtered", "unfiltered"):
         world.partner.delete(world.path(name))
@@ -261,9 +238,9 @@ def test_order_is_kept_for_each_customer_though_the_first_call_fails(world: Worl
         mine = [call for call in world.calls("ordered") if f"{world.tag}-{customer}" in call["body"]]
         return [call for call in mine if call["status"] is not None]
 
-    eventually(lambda: told("A"))
+    until(lambda: told("A"))
     world.tell("customer", "create", accountId=f"{world.tag}-B")
-    made = eventually(lambda: found if len(found := told("A")) == 4 else None)
+    made = until(lambda: found if len(found := told("A")) == 4 else None)
     assert [(json.loads(call["body"])["type"], call["status"]) for call in made] == [
         ("customer.create", 503),
         ("customer.create", 200),
@@ -271,7 +248,7 @@ def test_order_is_kept_for_each_customer_though_the_first_call_fails(world: Worl
         ("customer.delete", 200),
     ]
     assert timedelta(seconds=3.9) <= moment(made[1]) - moment(made[0])
-    eventually(lambda: [call["status"] for call in told("B")] == [200])
+    until(lambda: [call["status"] for call in told("B")] == [200])
 
 
 def moment(call: Any) -> datetime:
@@ -279,14 +256,14 @@ def moment(call: Any) -> datetime:
 
 
 def test_no_more_calls_a_second_than_allowed(world: World) -> None:
-    calls = eventually(lambda: world.answered("paced", 5))
+    calls = until(lambda: world.answered("paced", 5))
     assert moment(calls[-1]) - moment(calls[0]) > timedelta(seconds=1.6)
 
 
 @pytest.mark.parametrize("name", MISBEHAVING)
 def test_an_endpoint_that_misbehaves_fails_with_its_class_and_delays_nobody(world: World, name: str) -> None:
     _, error_class, status = MISBEHAVING[name]
-    delivery = eventually(lambda: next((one for one in world.log(name) if one["attempts"]), None))
+    delivery = until(lambda: next((one for one in world.log(name) if one["attempts"]), None))
     attempt = delivery["attempts"][0]
     assert (attempt["errorClass"], attempt["statusCode"]) == (error_class, status)
     assert attempt["durationMs"] < TEN_SECONDS * 1000 + 2000
@@ -304,28 +281,28 @@ class TestAfterwards:
     """What has become of those that misbehaved."""
 
     def test_only_the_beginning_of_an_answer_is_kept(self, world: World) -> None:
-        [found] = eventually(lambda: world.log("refusing"))
+        [found] = until(lambda: world.log("refusing"))
         assert found["answer"] == "x" * 2048
 
     def test_nobody_was_followed_elsewhere_and_nothing_was_sent_without_trust(self, world: World) -> None:
-        calls = world.sandbox.get("/_control/sink/calls").json()["items"]
+        calls = world.bench.sandbox.get("/_control/sink/calls").json()["items"]
         assert not any("elsewhere" in call["path"] or f"{world.tag}/badTls" in call["path"] for call in calls)
 
     def test_410_disables_and_what_is_throttled_is_left_alone(self, world: World) -> None:
-        eventually(lambda: world.show("gone")["status"] == "disabled")
+        until(lambda: world.show("gone")["status"] == "disabled")
         assert world.show("gone")["disabledReason"] == "gone"
         before = len(world.calls("throttling"))
         world.tell("task", "delete", taskId="2")
-        eventually(lambda: [call for call in world.calls("good") if "TaskID=2" in call["target"]])
-        [skipped] = eventually(lambda: world.log("gone", status="skipped"))
+        until(lambda: [call for call in world.calls("good") if "TaskID=2" in call["target"]])
+        [skipped] = until(lambda: world.log("gone", status="skipped"))
         assert skipped["attempts"] == []
         assert len(world.calls("throttling")) == before == 1
 
     def test_a_slow_one_gets_two_calls_at_a_time(self, world: World) -> None:
-        eventually(lambda: world.log("slow", status="delivered"))
+        until(lambda: world.log("slow", status="delivered"))
         for number in range(4):
             world.tell("task", "create", taskId=str(number))
-        calls = eventually(lambda: world.answered("slow", 5))
+        calls = until(lambda: world.answered("slow", 5))
         spans = [(moment(call), moment(call) + timedelta(milliseconds=call["durationMs"])) for call in calls]
         assert max(sum(begin <= at < end for begin, end in spans) for at, _ in spans) <= 2
 
@@ -334,17 +311,17 @@ def test_five_days_of_nothing_but_failure_warn_disable_and_are_recovered(world: 
     """Four URLs whose first failure is written back in time; the function sees each fail once more."""
     began = {}
     for level in (50, 70, 90, 100):
-        url = f"{world.stack.sandbox_url}/sink/status/503/{world.tag}/{level}"
+        url = f"{world.bench.stack.sandbox_url}/sink/status/503/{world.tag}/{level}"
         world.add(f"failing{level}", "case", "delete", url=url, ordered=True)
         trigger_id = world.triggers[f"failing{level}"]["triggerId"]
         began[level] = ago(hours=1.2 * level + 1)
         known = {"failingSince": began[level], "lastFailureAt": ago(minutes=2)}
-        world.change("ConfigTableName", store.PARTITION, trigger_id, **known)
+        world.bench.change("ConfigTableName", store.PARTITION, trigger_id, **known)
     world.tell("case", "delete", accountId=f"{world.tag}-first", caseId="c")
 
     for level in (50, 70, 90):
         trigger_id = world.triggers[f"failing{level}"]["triggerId"]
-        [told] = eventually(partial(world.on_the_bus, bus, "trigger.warning", trigger_id))
+        [told] = until(partial(world.on_the_bus, bus, "trigger.warning", trigger_id))
         shown = world.show(f"failing{level}")["warning"]
         ends = datetime.fromisoformat(began[level]) + timedelta(days=5)
         assert (told["perCent"], datetime.fromisoformat(told["disablesAt"])) == (level, ends)
@@ -353,15 +330,15 @@ def test_five_days_of_nothing_but_failure_warn_disable_and_are_recovered(world: 
             "failingSince": began[level],
             "disablesAt": told["disablesAt"],
         }
-    eventually(lambda: world.show("failing100")["status"] == "disabled")
+    until(lambda: world.show("failing100")["status"] == "disabled")
     assert world.show("failing100")["disabledReason"] == "failing"
     trigger_id = world.triggers["failing100"]["triggerId"]
-    eventually(partial(world.on_the_bus, bus, "trigger.disabled", trigger_id))
+    until(partial(world.on_the_bus, bus, "trigger.disabled", trigger_id))
     since = ago(seconds=0)
     missed = [f"missed{number}" for number in range(4)]
     for case_id in missed:
         world.tell("case", "delete", caseId=case_id)
-    eventually(lambda: len(world.log("failing100", status="skipped")) == 4)
+    until(lambda: len(world.log("failing100", status="skipped")) == 4)
     recover = f"{world.path('failing100')}/recover"
     assert world.partner.post(recover, json={"since": since}).status_code == 409
 
@@ -375,7 +352,7 @@ def test_five_days_of_nothing_but_failure_warn_disable_and_are_recovered(world: 
         found = [call for call in world.calls("better") if "missed" in call["target"]]
         return found if len(found) == 4 else None
 
-    calls = eventually(replayed)
+    calls = until(replayed)
     assert [call["query"]["CaseID"][0] for call in calls] == missed
     assert moment(calls[-1]) - moment(calls[0]) > timedelta(seconds=1.2)
     assert all(one["status"] == "delivered" for one in world.log("failing100", limit="4"))
@@ -383,11 +360,11 @@ def test_five_days_of_nothing_but_failure_warn_disable_and_are_recovered(world: 
 
 def test_what_the_stream_missed_is_found_by_the_sweep(world: World, bus: str) -> None:
     """The stream's mapping is off; the changes are as old as if it had been so for six minutes."""
-    functions = world.aws("lambda")
+    functions = world.bench.aws("lambda")
     [stream] = [
         one["UUID"]
         for one in functions.list_event_source_mappings()["EventSourceMappings"]
-        if world.stack.outputs["CrmTableName"] in one["EventSourceArn"]
+        if world.bench.stack.outputs["CrmTableName"] in one["EventSourceArn"]
     ]
     functions.update_event_source_mapping(UUID=stream, Enabled=False)
     try:
@@ -398,13 +375,12 @@ def test_what_the_stream_missed_is_found_by_the_sweep(world: World, bus: str) ->
         member = {"firstName": "Ada", "lastName": "Missed", "email": f"missed-{world.tag}@example.com"}
         assert world.partner.put(f"/crm/members/{number}", json=member).status_code == 201
         for pk, sk in ((f"CUSTOMER#{account}", f"CASE#{case}"), (f"MEMBER#{number}", "MEMBER")):
-            world.change("CrmTableName", pk, sk, updatedAt=ago(minutes=6), createdAt=ago(minutes=6))
-        answer = functions.invoke(FunctionName=world.stack.outputs["CrmSweepFunctionName"], Payload=b"{}")
-        assert "FunctionError" not in answer, answer["Payload"].read()
-        [call] = eventually(lambda: world.calls("recovered"))
+            world.bench.change("CrmTableName", pk, sk, updatedAt=ago(minutes=6), createdAt=ago(minutes=6))
+        world.bench.invoke("CrmSweepFunction")
+        [call] = until(lambda: world.calls("recovered"))
         assert call["target"].endswith(f"?AccountID={account}&CaseID={case}")
-        [event] = eventually(lambda: world.on_the_bus(bus, "case.create", case))
+        [event] = until(lambda: world.on_the_bus(bus, "case.create", case))
         assert event["recovered"] is True
-        eventually(lambda: world.partner.get(f"/members/{number}/sync").status_code == 200)
+        until(lambda: world.partner.get(f"/members/{number}/sync").status_code == 200)
     finally:
         functions.update_event_source_mapping(UUID=stream, Enabled=True)

@@ -1,9 +1,8 @@
 """Source 004 on the deployed stack: a record changes, URLs are called, the record is fetched back."""
 
 import json
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -15,6 +14,7 @@ from standardwebhooks import Webhook
 
 from switchboard.triggers import store
 from tests.e2e.conftest import PartnerClient
+from tests.e2e.waiting import until
 from tools.stack import CREDENTIALS, Stack
 
 WAIT_SECONDS = 60.0
@@ -25,16 +25,6 @@ def tag(sandbox: httpx.Client) -> Iterator[str]:
     """A path of the sink that nobody else uses."""
     yield uuid.uuid4().hex
     sandbox.delete("/_control/sink/faults")
-
-
-def eventually[T](look: Callable[[], T | None], seconds: float = WAIT_SECONDS) -> T:
-    until = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < until, "it did not come in time"
-        time.sleep(0.1)
 
 
 def calls(sandbox: httpx.Client, tag: str) -> list[Any]:
@@ -62,7 +52,7 @@ def test_an_edited_case_is_told_and_fetched_back(
     case = create(client, cases, {"subject": "No signal"})
     client.patch(f"{cases}/{case['caseId']}", json={"priority": "high"}).raise_for_status()
 
-    [call] = eventually(lambda: calls(sandbox, f"{tag}/edit"))
+    [call] = until(lambda: calls(sandbox, f"{tag}/edit"))
     assert call["target"].endswith(f"/edit?AccountID={customer['accountId']}&CaseID={case['caseId']}")
     query = {name: values[0] for name, values in call["query"].items()}
     fetched = client.get(f"/crm/customers/{query['AccountID']}/cases/{query['CaseID']}").json()
@@ -72,7 +62,7 @@ def test_an_edited_case_is_told_and_fetched_back(
         found = calls(sandbox, f"{tag}/all")
         return found if len(found) == 3 else None
 
-    told = eventually(signed)
+    told = until(signed)
     for one in told:
         Webhook(webhook["secret"]).verify(one["body"], one["headers"])
     assert {json.loads(one["body"])["type"] for one in told} == {
@@ -94,7 +84,7 @@ def test_the_second_attempt_comes_after_five_seconds(
     assert client.post("/crm/events", json=event).status_code == 202
 
     path = f"/triggers/{trigger['triggerId']}/deliveries"
-    [found] = eventually(lambda: client.get(path, params={"status": "delivered"}).json()["items"])
+    [found] = until(lambda: client.get(path, params={"status": "delivered"}).json()["items"])
     first, second = (datetime.fromisoformat(one["at"]) for one in found["attempts"])
     assert timedelta(seconds=3.9) <= second - first <= timedelta(seconds=8)
 
@@ -111,7 +101,7 @@ def test_what_8x8_tells_is_pulled(stack: Stack, sandbox: httpx.Client, api: http
     wrong = hook.replace(secret["hookToken"], "wrong")
     assert httpx.post(wrong, params={"AccountID": number}, trust_env=False, timeout=30).status_code == 404
 
-    found = eventually(lambda: api.get("/crm/customers", params={"email": email}).json()["items"])
+    found = until(lambda: api.get("/crm/customers", params={"email": email}).json()["items"])
     assert [(one["accountId"], one["lastName"]) for one in found] == [(number, "Müller")]
 
 
@@ -150,7 +140,7 @@ def test_one_of_a_thousand_hangs_and_the_others_do_not_notice(
             told = {call["path"]: call for call in found if tag in call["path"] and call["status"] == 200}
             return told if len(told) == 999 else None
 
-        told = eventually(others, 120)
+        told = until(others)
     finally:
         _delete_triggers(stack, triggers)
     times = sorted(datetime.fromisoformat(call["at"]) for call in told.values())
