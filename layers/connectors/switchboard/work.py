@@ -63,10 +63,6 @@ type Do = Callable[[Entry, Item], Outcome]
 type Deadline = Callable[[], bool]
 
 
-class Held(Exception):
-    """Another worker holds the entry: the message goes back to the queue and comes again."""
-
-
 class OutOfTime(Exception):
     """Too little of the function's time is left to start: the message goes back to the queue."""
 
@@ -136,15 +132,12 @@ def each_message(
 def perform(ledger_id: str, do: Do, *, lease: timedelta, revision: int | None = None) -> None:
     """Claim an entry, do its work and record what came of it.
 
-    An entry that is done, or has moved on since its `revision` was sent, is left alone in silence.
-
-    Raises:
-        Held: another worker has it.
+    An entry that is done, has moved on since its `revision` was sent, or is in another worker's hands is left
+    alone in silence: that worker sends what came in meanwhile, and the sweeper takes over from a dead one. A
+    message that went back for it would keep those behind it in its group waiting.
     """
     entry = ledger().claim(ledger_id, lease=lease, revision=revision)
     if entry is None:
-        if ledger().is_held(ledger_id):
-            raise Held
         return
     _work_on(entry, do)
     for connector in breaker.closed_here():

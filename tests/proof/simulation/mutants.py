@@ -120,7 +120,8 @@ def resubmit_without_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Table, "update", take)
     impatient = ("in_progress", *ledger.RESUBMITTABLE)
     patch.setattr("functions.operations.ledger.RESUBMITTABLE", impatient)
-    patch.setattr(queues, "offer", lambda entry: queues.send(entry, alone=True))
+    patch.setattr(Entry, "taken_up_at", "")
+    patch.setattr(queues, "offer", lambda entry, **_: queues.send(entry, alone=True))
 
 
 _LEASE = re.compile(r" AND \(attribute_not_exists\(#leaseUntil\)[^()]*\)")
