@@ -4,7 +4,7 @@ import base64
 import json
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -93,6 +93,17 @@ class Bench:
         )
         assert "FunctionError" not in answer, answer["Payload"].read()
         return base64.b64decode(answer.get("LogResult", "")).decode()
+
+    def swept[T](self, look: Callable[[], T | None]) -> Callable[[], T | None]:
+        """`look`, and a sweep where that finds nothing: the sweeper's minutes go by in seconds."""
+
+        def sweeping() -> T | None:
+            found = look()
+            if not found:
+                self.invoke("SweeperFunction")
+            return found
+
+        return sweeping
 
     def kill_workers(self, logical_name: str) -> int:
         """Kill the processes in which the emulator runs a function; how many there were."""

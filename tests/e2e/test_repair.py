@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -186,7 +187,7 @@ def put_right(bench: Bench, made: list[Desk], since: str) -> None:
         return found if found["status"] in ("complete", "stopped") else None
 
     for run in runs:
-        found = until(lambda run=run: over(run), f"run {run}", seconds=120)  # type: ignore[misc]
+        found = until(bench.swept(partial(over, run)), f"run {run}")
         assert found["status"] == "complete", found
 
 
