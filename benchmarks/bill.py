@@ -22,7 +22,7 @@ from benchmarks import page
 from switchboard import aws, config
 from tests.support import factories
 from tests.support.deployment import Deployment, deployed
-from tests.support.loopback import Sandbox, served
+from tests.support.stand_ins import Sandbox, serving_all
 from tests.support.surveys import SURVEY
 
 PRICES_OF = "2026-11-22, us-east-1, on demand, without free tier or savings plan"
@@ -284,7 +284,7 @@ def section(found: list[tuple[Unit, Made]]) -> str:
 def main() -> None:
     """Count, and write the section and its plot."""
     found = []
-    with served() as sandbox:
+    with serving_all() as sandbox:
         for unit in UNITS:
             sandbox.reset()
             with deployed() as deployment:

@@ -14,10 +14,13 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -50,6 +53,7 @@ class Part:
         command: the program and its arguments.
         environment: what makes its form the long one.
         minutes: after which it is ended, and counts as failed.
+        alone: it has processes for every core, or measures time; the others run two at a time.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Part:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     minutes: int = 5
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ def parts(operations: int) -> tuple[Part, ...]:
             _pytest("tests/proof/test_simulation.py", "tests/proof/test_check.py", "-n", "2"),
             {"SWITCHBOARD_SIMULATION_SEEDS": "16", "SWITCHBOARD_SIMULATION_STEPS": "120"},
             minutes=8,
+            alone=True,
         ),
         Part(
             "repeated writes",
@@ -130,6 +136,7 @@ def parts(operations: int) -> tuple[Part, ...]:
             _pytest("tests/unit", "tests/integration", "-n", "2"),
             {"SWITCHBOARD_STRICT": "1", USED_FILE: str(USED)},
             minutes=12,
+            alone=True,
         ),
         Part("cfn-lint", "`sam validate --lint` has no finding.", (".venv/bin/sam", "validate", "--lint")),
         Part(
@@ -143,12 +150,14 @@ def parts(operations: int) -> tuple[Part, ...]:
             " none twice, each byte the vendor's, at most one page asked for again.",
             (sys.executable, "-m", "benchmarks.survey_dump"),
             minutes=12,
+            alone=True,
         ),
         Part(
             "benchmarks",
             "Each benchmark ran, and wrote its section; whether a goal is met stands there.",
             (sys.executable, "-m", "benchmarks"),
             minutes=10,
+            alone=True,
         ),
     )
 
@@ -174,7 +183,6 @@ def deployed_parts(stack: Stack, operations: int) -> tuple[Part, ...]:
 
 def run(part: Part) -> Outcome:
     """Run one part; its output goes into a file of its name."""
-    print(f"  {part.name:<18}", end="", flush=True)
     environment = (
         os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'connectors'}"} | dict(part.environment)
     )
@@ -195,8 +203,22 @@ def run(part: Part) -> Outcome:
         except subprocess.TimeoutExpired:
             passed, remark = False, f"ended after {part.minutes} minutes"
     seconds = time.monotonic() - began
-    print(f"{'passed' if passed else 'FAILED':<8}{seconds:6.1f} s  {remark}", flush=True)
-    return Outcome(part, passed, seconds, remark)
+    return _told(Outcome(part, passed, seconds, remark))
+
+
+def run_all(wanted: Iterable[Part]) -> list[Outcome]:
+    """Run parts, those of one process two at a time; the outcomes in the parts' order."""
+    outcomes: list[Outcome] = []
+    for alone, some in groupby(wanted, key=attrgetter("alone")):
+        with ThreadPoolExecutor(1 if alone else 2) as pool:
+            outcomes += pool.map(run, some)
+    return outcomes
+
+
+def _told(outcome: Outcome) -> Outcome:
+    verdict = "passed" if outcome.passed else "FAILED"
+    print(f"  {outcome.part.name:<18}{verdict:<8}{outcome.seconds:6.1f} s  {outcome.remark}", flush=True)
+    return outcome
 
 
 def _last_words(output: Path) -> str:
@@ -259,9 +281,8 @@ def machine() -> str:
     return f"{os.cpu_count()} CPUs ({model}), {platform.system()}, Python {platform.python_version()}"
 
 
-def report(outcomes: list[Outcome], unused: list[str]) -> str:
+def report(outcomes: list[Outcome], unused: list[str], seconds: float) -> str:
     """The page."""
-    total = sum(outcome.seconds for outcome in outcomes)
     rows = [
         f"| {one.part.name} | {'passed' if one.passed else '**failed**'} | {one.seconds:.0f} s "
         f"| {one.part.shows} | {one.remark} |"
@@ -269,7 +290,7 @@ def report(outcomes: list[Outcome], unused: list[str]) -> str:
     ]
     grants = "\n".join(f"- {grant}" for grant in unused) or "None."
     reasons = "\n".join(f"- `{' '.join(pattern)}`: {why}" for pattern, why in NEEDED_UNSEEN.items())
-    where = f"on {datetime.now(UTC):%Y-%m-%d}, on {machine()}; {total / 60:.0f} minutes"
+    where = f"on {datetime.now(UTC):%Y-%m-%d}, on {machine()}; {seconds / 60:.0f} minutes"
     return f"""# Proof
 
 Written by `make prove` {where}. How it is done: [proving](proving.md). What the work takes in time and money:
@@ -300,7 +321,7 @@ def _on_the_stack(operations: int) -> list[Outcome]:
         os.environ[roles.STRICT] = "1"
         stack = local_stack.up()
         up = _outcome("stack", shows, began, "up")
-        return [up, *map(run, deployed_parts(stack, operations)), _logs_of_the_stack(stack)]
+        return [up, *run_all(deployed_parts(stack, operations)), _logs_of_the_stack(stack)]
     except ToolError as error:
         print(error.report(), file=sys.stderr)
         return [_outcome("stack", shows, began, "not up", passed=False)]
@@ -313,9 +334,7 @@ def _on_the_stack(operations: int) -> list[Outcome]:
 
 
 def _outcome(name: str, shows: str, began: float, remark: str, *, passed: bool = True) -> Outcome:
-    outcome = Outcome(Part(name, shows, ()), passed, time.monotonic() - began, remark)
-    print(f"  {name:<18}{'passed' if passed else 'FAILED':<8}{outcome.seconds:6.1f} s  {remark}", flush=True)
-    return outcome
+    return _told(Outcome(Part(name, shows, ()), passed, time.monotonic() - began, remark))
 
 
 def _logs_of_the_stack(stack: Stack) -> Outcome:
@@ -348,11 +367,12 @@ def main() -> int:
     wanted = [part for part in every if not arguments.only or part.name in arguments.only]
     if any(USED_FILE in part.environment for part in wanted):
         USED.unlink(missing_ok=True)
-    outcomes = [run(part) for part in wanted]
+    began = time.monotonic()
+    outcomes = run_all(wanted)
     if not arguments.no_stack and (not arguments.only or "deployed" in arguments.only):
         outcomes += _on_the_stack(operations)
     if not arguments.only:
-        REPORT.write_text(report(outcomes, unused_grants()))
+        REPORT.write_text(report(outcomes, unused_grants(), time.monotonic() - began))
         print(f"the report is {REPORT.relative_to(ROOT)}")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 

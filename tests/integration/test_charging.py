@@ -23,7 +23,7 @@ from switchboard.settings.charging import ChargingSettings
 from tests.support import factories
 from tests.support.deployment import Context, Deployment, Reply
 from tests.support.faults import Killed, killed_at
-from tests.support.vendors import Sandbox, configured, serving
+from tests.support.stand_ins import StandIn, serving
 
 LATER = {"Prefer": "respond-async"}
 IF_AWAY = {"Prefer": "respond-async, wait=2"}
@@ -31,10 +31,10 @@ UNFINISHED = {"pending", "in_progress", "retrying", "unknown"}
 
 
 @pytest.fixture
-def ocs(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+def ocs(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """The charging system, connected."""
     with serving(OcsIo()) as sandbox:
-        configured(sandbox, monkeypatch)
+        sandbox.connect(monkeypatch)
         yield sandbox
 
 
@@ -71,7 +71,7 @@ def state_of(deployment: Deployment, reply: Reply, **options: Any) -> Any:
     return found.json
 
 
-def writes(ocs: Sandbox) -> list[dict[str, Any]]:
+def writes(ocs: StandIn) -> list[dict[str, Any]]:
     return [json.loads(one["body"]) for one in ocs.calls() if one["method"] == "POST"]
 
 
@@ -86,7 +86,7 @@ WAYS = [
 ]
 
 
-def test_an_illegal_state_is_409_and_names_the_legal_ones(deployment: Deployment, ocs: Sandbox) -> None:
+def test_an_illegal_state_is_409_and_names_the_legal_ones(deployment: Deployment, ocs: StandIn) -> None:
     for number, ([first, *between, illegal], legal) in enumerate(WAYS):
         path = f"customers/c-{number}/state"
         made(deployment, "customer", f"c-{number}", state={"state": first, "stateReason": "r"})
@@ -100,7 +100,7 @@ def test_an_illegal_state_is_409_and_names_the_legal_ones(deployment: Deployment
         assert len(writes(ocs)) == before
 
 
-def test_the_same_state_again_is_no_call(deployment: Deployment, ocs: Sandbox) -> None:
+def test_the_same_state_again_is_no_call(deployment: Deployment, ocs: StandIn) -> None:
     made(deployment, "customer", "c-1")
     before = len(writes(ocs))
     reply = call(deployment, "PUT", "customers/c-1/state", {"state": "ACTIVE"})
@@ -108,7 +108,7 @@ def test_the_same_state_again_is_no_call(deployment: Deployment, ocs: Sandbox) -
     assert len(writes(ocs)) == before
 
 
-def test_a_state_goes_out_as_the_ocs_wants_it(deployment: Deployment, ocs: Sandbox) -> None:
+def test_a_state_goes_out_as_the_ocs_wants_it(deployment: Deployment, ocs: StandIn) -> None:
     made(deployment, "customer", "c-1")
     made(deployment, "account", "a-1", customer={"externalId": "c-1"})
     body = {
@@ -130,7 +130,7 @@ def test_a_state_goes_out_as_the_ocs_wants_it(deployment: Deployment, ocs: Sandb
     assert call(deployment, "GET", "accounts/a-1").json["state"] == "SUSPENDED"
 
 
-def test_an_account_hierarchy_has_no_loop(deployment: Deployment, ocs: Sandbox) -> None:
+def test_an_account_hierarchy_has_no_loop(deployment: Deployment, ocs: StandIn) -> None:
     made(deployment, "customer", "c-1")
     made(deployment, "account", "top", customer={"externalId": "c-1"})
     made(deployment, "account", "middle", customer={"externalId": "c-1"}, parent={"externalId": "top"})
@@ -144,7 +144,7 @@ def test_an_account_hierarchy_has_no_loop(deployment: Deployment, ocs: Sandbox) 
     assert call(deployment, "PATCH", "accounts/bottom", {"parent": None}).json["parent"] is None
 
 
-def test_a_swap_of_a_resource_that_is_not_there_is_404(deployment: Deployment, ocs: Sandbox) -> None:
+def test_a_swap_of_a_resource_that_is_not_there_is_404(deployment: Deployment, ocs: StandIn) -> None:
     made(deployment, "subscriber", "s-1", primaryResource="10.0.0.1", primaryResourceType="ipV4")
     before = len(writes(ocs))
     body = {"resourceType": "ipV4", "resource": "10.0.0.2"}
@@ -159,7 +159,7 @@ def test_a_swap_of_a_resource_that_is_not_there_is_404(deployment: Deployment, o
 # ids --------------------------------------------------------------------------------------------------------
 
 
-def test_ids_taken_unknown_and_of_the_ocs(deployment: Deployment, ocs: Sandbox) -> None:
+def test_ids_taken_unknown_and_of_the_ocs(deployment: Deployment, ocs: StandIn) -> None:
     customer = made(deployment, "customer", "c-1")
     body = {"externalId": "c-1", "customerProfile": "p"}
     taken = call(deployment, "POST", "customers", body)
@@ -174,7 +174,7 @@ def test_ids_taken_unknown_and_of_the_ocs(deployment: Deployment, ocs: Sandbox) 
     assert call(deployment, "GET", "customers/c-1", query={"idType": "ssn"}).status == 422
 
 
-def test_what_is_made_without_an_id_gets_one(deployment: Deployment, ocs: Sandbox) -> None:
+def test_what_is_made_without_an_id_gets_one(deployment: Deployment, ocs: StandIn) -> None:
     ocs.fault(kind="answerLost", method="POST", count=1)
     reply = call(deployment, "POST", "customers", {"customerProfile": "p"})
     assert reply.status == 201
@@ -182,14 +182,14 @@ def test_what_is_made_without_an_id_gets_one(deployment: Deployment, ocs: Sandbo
     assert len(ocs.control("entities")["customer"]) == 1
 
 
-def test_a_null_beside_an_id_says_nothing(deployment: Deployment, ocs: Sandbox) -> None:
+def test_a_null_beside_an_id_says_nothing(deployment: Deployment, ocs: StandIn) -> None:
     made(deployment, "customer", "c-1")
     body = {"accountProfile": "p", "externalId": "a-1", "customer": {"externalId": "c-1", "refId": None}}
     assert call(deployment, "POST", "accounts", body).status == 201
     assert "refId" not in json.dumps(writes(ocs)[-1])
 
 
-def test_the_vendors_words_reach_the_caller(deployment: Deployment, ocs: Sandbox) -> None:
+def test_the_vendors_words_reach_the_caller(deployment: Deployment, ocs: StandIn) -> None:
     reply = call(deployment, "POST", "customers", {"customerProfile": "missing"})
     assert (reply.status, reply.json["code"]) == (502, "remote-refused")
     assert reply.json["detail"] == "Profile is not configured in the system."
@@ -204,7 +204,7 @@ def test_without_a_secret_it_is_503(deployment: Deployment) -> None:
 # custom attributes ------------------------------------------------------------------------------------------
 
 
-def test_put_replaces_and_patch_merges(deployment: Deployment, ocs: Sandbox) -> None:
+def test_put_replaces_and_patch_merges(deployment: Deployment, ocs: StandIn) -> None:
     made(deployment, "customer", "c-1", customAttributes={"a": "1", "b": "2"})
     path = "customers/c-1/custom-attributes"
     merged = call(deployment, "PATCH", path, {"customAttributes": {"b": "3", "c": "4"}})
@@ -214,7 +214,7 @@ def test_put_replaces_and_patch_merges(deployment: Deployment, ocs: Sandbox) -> 
     assert replaced.json["customAttributes"] == {"d": "5"}
 
 
-def test_merges_at_the_same_time_lose_nothing(deployment: Deployment, ocs: Sandbox) -> None:
+def test_merges_at_the_same_time_lose_nothing(deployment: Deployment, ocs: StandIn) -> None:
     made(deployment, "customer", "c-1")
     ocs.fault(kind="slow", seconds=0.02)
 
@@ -246,7 +246,7 @@ def _merged(wanted: Job, number: int) -> str:
 
 
 def test_a_change_in_between_is_merged_with(
-    deployment: Deployment, ocs: Sandbox, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, ocs: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(deployment, "customer", "c-1", customAttributes={"a": "1"})
     write = ocsio.OcsIo.write
@@ -262,7 +262,7 @@ def test_a_change_in_between_is_merged_with(
     assert reply.json["customAttributes"] == {"a": "1", "theirs": "2", "ours": "3"}
 
 
-def test_a_set_without_its_mandatory_keys_is_422(deployment: Deployment, ocs: Sandbox) -> None:
+def test_a_set_without_its_mandatory_keys_is_422(deployment: Deployment, ocs: StandIn) -> None:
     made(deployment, "customer", "c-1", customAttributes={"vat": "1"})
     settings = {"mandatoryAttributes": {"customers": ["vat"]}}
     assert deployment.call("PUT", "/settings/charging", settings).status == 200
@@ -295,7 +295,7 @@ def entry_of(job: Job, ledger_id: str) -> Entry:
 
 
 def test_a_thousand_top_ups_with_repeats_and_lost_answers_end_at_the_right_sum(
-    deployment: Deployment, ocs: Sandbox
+    deployment: Deployment, ocs: StandIn
 ) -> None:
     subscription(deployment)
     ocs.fault(kind="answerLost", method="POST", rate=0.1, seed=7)
@@ -328,7 +328,7 @@ def test_a_thousand_top_ups_with_repeats_and_lost_answers_end_at_the_right_sum(
     assert any(one["fault"] == "answerLost" for one in ocs.calls())
 
 
-def test_a_repeated_top_up_moves_money_once(deployment: Deployment, ocs: Sandbox) -> None:
+def test_a_repeated_top_up_moves_money_once(deployment: Deployment, ocs: StandIn) -> None:
     subscription(deployment)
     path, headers = "subscriptions/o-1/balances/main", {"Idempotency-Key": "k"}
     body = {"operation": "add", "amount": 10}
@@ -347,7 +347,7 @@ def test_a_repeated_top_up_moves_money_once(deployment: Deployment, ocs: Sandbox
 
 
 def test_where_request_ids_are_not_honoured_a_lost_top_up_is_left_to_a_person(
-    deployment: Deployment, ocs: Sandbox
+    deployment: Deployment, ocs: StandIn
 ) -> None:
     subscription(deployment)
     assert deployment.call("PUT", "/settings/charging", {"requestIdDeduplicates": False}).status == 200
@@ -362,7 +362,7 @@ def test_where_request_ids_are_not_honoured_a_lost_top_up_is_left_to_a_person(
     assert call(deployment, "PATCH", "subscriptions/o-1/balances", {"balances": balances}).status == 200
 
 
-def test_several_balances_are_changed_all_or_none(deployment: Deployment, ocs: Sandbox) -> None:
+def test_several_balances_are_changed_all_or_none(deployment: Deployment, ocs: StandIn) -> None:
     subscription(deployment)
     good = {"balanceId": "main", "operation": "add", "amount": 5}
     body = {"balances": [good, {"balanceId": "missing", "operation": "add", "amount": 5}]}
@@ -378,7 +378,7 @@ def test_several_balances_are_changed_all_or_none(deployment: Deployment, ocs: S
 # the ledger and the caller ----------------------------------------------------------------------------------
 
 
-def test_a_synchronous_call_has_its_ledger_entry(deployment: Deployment, ocs: Sandbox) -> None:
+def test_a_synchronous_call_has_its_ledger_entry(deployment: Deployment, ocs: StandIn) -> None:
     made(deployment, "customer", "c-1")
     made(deployment, "account", "a-1", customer={"externalId": "c-1"})
     call(deployment, "PUT", "accounts/a-1/custom-name", {"customName": "x"})
@@ -388,7 +388,7 @@ def test_a_synchronous_call_has_its_ledger_entry(deployment: Deployment, ocs: Sa
 
 
 def test_a_call_that_was_told_as_failed_is_not_done_behind_its_callers_back(
-    deployment: Deployment, ocs: Sandbox
+    deployment: Deployment, ocs: StandIn
 ) -> None:
     ocs.fault(kind="down")
     body, headers = {"externalId": "c-1", "customerProfile": "p"}, {"Idempotency-Key": "k"}
@@ -407,7 +407,7 @@ def test_a_call_that_was_told_as_failed_is_not_done_behind_its_callers_back(
 
 
 def test_an_operator_has_a_failed_call_done_though_the_ocs_is_still_away(
-    deployment: Deployment, ocs: Sandbox
+    deployment: Deployment, ocs: StandIn
 ) -> None:
     ocs.fault(kind="down")
     reply = call(deployment, "POST", "customers", {"externalId": "c-1", "customerProfile": "p"})
@@ -421,7 +421,7 @@ def test_an_operator_has_a_failed_call_done_though_the_ocs_is_still_away(
 
 
 def test_a_lost_answer_that_nobody_asks_about_is_resolved_by_looking(
-    deployment: Deployment, ocs: Sandbox
+    deployment: Deployment, ocs: StandIn
 ) -> None:
     ocs.fault(kind="answerLost")
     reply = call(deployment, "POST", "customers", {"externalId": "c-1", "customerProfile": "p"})
@@ -434,7 +434,7 @@ def test_a_lost_answer_that_nobody_asks_about_is_resolved_by_looking(
     assert (found["status"], found["externalId"]) == ("synced", "c-1")
 
 
-def test_a_worker_that_dies_anywhere_creates_one_customer(deployment: Deployment, ocs: Sandbox) -> None:
+def test_a_worker_that_dies_anywhere_creates_one_customer(deployment: Deployment, ocs: StandIn) -> None:
     for request in range(8):
         body = {"externalId": f"c-{request}", "customerProfile": "p"}
         headers = {"Idempotency-Key": f"k-{request}"}
@@ -453,7 +453,7 @@ def test_a_worker_that_dies_anywhere_creates_one_customer(deployment: Deployment
         assert len(ocs.control("entities")["customer"]) == request + 1
 
 
-def test_another_partner_does_not_see_an_operation(deployment: Deployment, ocs: Sandbox) -> None:
+def test_another_partner_does_not_see_an_operation(deployment: Deployment, ocs: StandIn) -> None:
     mine, theirs = (deployment.partner("charging:write", "charging:read") for _ in range(2))
     body = {"externalId": "c-1", "customerProfile": "p"}
     reply = call(deployment, "POST", "customers", body, key=mine, headers=LATER)
@@ -471,7 +471,7 @@ def test_another_partner_does_not_see_an_operation(deployment: Deployment, ocs: 
 
 
 def test_an_operation_for_later_is_followed(
-    deployment: Deployment, ocs: Sandbox, published: list[CrmEvent]
+    deployment: Deployment, ocs: StandIn, published: list[CrmEvent]
 ) -> None:
     body = {"externalId": "c-1", "customerProfile": "p"}
     reply = call(deployment, "POST", "customers", body, headers=LATER)
@@ -487,7 +487,7 @@ def test_an_operation_for_later_is_followed(
 
 
 def test_a_refused_operation_for_later_says_why(
-    deployment: Deployment, ocs: Sandbox, published: list[CrmEvent]
+    deployment: Deployment, ocs: StandIn, published: list[CrmEvent]
 ) -> None:
     reply = call(
         deployment, "POST", "customers", {"externalId": "c-1", "customerProfile": "missing"}, headers=LATER
@@ -500,7 +500,7 @@ def test_a_refused_operation_for_later_says_why(
 
 
 def test_while_the_ocs_is_away_the_order_of_a_customer_is_kept(
-    deployment: Deployment, ocs: Sandbox, published: list[CrmEvent]
+    deployment: Deployment, ocs: StandIn, published: list[CrmEvent]
 ) -> None:
     ocs.fault(kind="down")
     bodies = [
@@ -543,7 +543,7 @@ def test_while_the_ocs_is_away_the_order_of_a_customer_is_kept(
     assert {event.account_id for event in published} == {"c-1"}
 
 
-def test_with_wait_it_is_done_at_once_when_the_ocs_is_there(deployment: Deployment, ocs: Sandbox) -> None:
+def test_with_wait_it_is_done_at_once_when_the_ocs_is_there(deployment: Deployment, ocs: StandIn) -> None:
     body = {"externalId": "c-1", "customerProfile": "p"}
     assert call(deployment, "POST", "customers", body, headers=IF_AWAY).status == 201
     again = call(deployment, "POST", "customers", body, headers=IF_AWAY)
@@ -552,7 +552,7 @@ def test_with_wait_it_is_done_at_once_when_the_ocs_is_there(deployment: Deployme
 
 
 def test_a_message_that_comes_twice_does_nothing_twice(
-    deployment: Deployment, ocs: Sandbox, published: list[CrmEvent]
+    deployment: Deployment, ocs: StandIn, published: list[CrmEvent]
 ) -> None:
     subscription(deployment)
     body = {"operation": "add", "amount": 10}
@@ -568,7 +568,7 @@ def test_a_message_that_comes_twice_does_nothing_twice(
 
 
 def test_a_queue_worker_that_dies_anywhere_moves_money_once(
-    deployment: Deployment, ocs: Sandbox, published: list[CrmEvent]
+    deployment: Deployment, ocs: StandIn, published: list[CrmEvent]
 ) -> None:
     subscription(deployment)
     body = {"operation": "add", "amount": 10}
@@ -626,7 +626,7 @@ RULES = {
 
 
 def test_a_new_customer_of_the_crm_is_set_up_in_the_ocs(
-    deployment: Deployment, ocs: Sandbox, published: list[CrmEvent]
+    deployment: Deployment, ocs: StandIn, published: list[CrmEvent]
 ) -> None:
     assert deployment.call("PUT", "/settings/charging", RULES).status == 200
     account_id = new_customer()
@@ -641,7 +641,7 @@ def test_a_new_customer_of_the_crm_is_set_up_in_the_ocs(
 
 
 def test_a_customer_that_no_rule_fits_or_that_is_gone_is_left_alone(
-    deployment: Deployment, ocs: Sandbox
+    deployment: Deployment, ocs: StandIn
 ) -> None:
     provision(new_customer())
     assert deployment.call("PUT", "/settings/charging", RULES).status == 200
@@ -665,14 +665,14 @@ def test_bad_settings_are_refused(deployment: Deployment) -> None:
         assert deployment.call("PUT", "/settings/charging", settings).status == 422, settings
 
 
-def test_an_id_that_nothing_can_have_is_404(deployment: Deployment, ocs: Sandbox) -> None:
+def test_an_id_that_nothing_can_have_is_404(deployment: Deployment, ocs: StandIn) -> None:
     for strange in ("x" * 3000, "a%00b"):
         assert call(deployment, "GET", f"customers/{strange}").status == 404
         assert call(deployment, "PUT", f"customers/{strange}/state", {"state": "ACTIVE"}).status == 404
     assert ocs.calls() == []
 
 
-def test_a_path_can_be_set(deployment: Deployment, ocs: Sandbox) -> None:
+def test_a_path_can_be_set(deployment: Deployment, ocs: StandIn) -> None:
     assert (
         deployment.call("PUT", "/settings/charging", {"paths": {"customer.create": "customers/new"}}).status
         == 200

@@ -12,7 +12,7 @@ from sandbox.vendors.ocsio import OcsIo
 from switchboard.charging.operations import OPERATIONS, Operation
 from tests.integration.charging_cases import CASES, filled, merged
 from tests.support.deployment import Deployment, Reply, deployed
-from tests.support.vendors import Sandbox, configured, serving
+from tests.support.stand_ins import StandIn, serving
 
 _numbers = itertools.count(1)
 
@@ -22,7 +22,7 @@ class World:
     """A customer with an account, a subscriber and a subscription, for one operation to be called on."""
 
     deployment: Deployment
-    ocs: Sandbox
+    ocs: StandIn
     ids: dict[str, str]
 
     def call(self, operation: Operation, body: Any, key: str | None = None) -> Reply:
@@ -38,16 +38,16 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[Deployment, Sandbox]]:
+def shared() -> Iterator[tuple[Deployment, StandIn]]:
     """One deployment and one OCS for the whole table: the cases have ids of their own."""
     with deployed() as deployment, pytest.MonkeyPatch.context() as patch, serving(OcsIo()) as ocs:
-        configured(ocs, patch)
+        ocs.connect(patch)
         patch.setattr("switchboard.config.STALENESS", 3600.0)
         yield deployment, ocs
 
 
 @pytest.fixture
-def world(shared: tuple[Deployment, Sandbox]) -> World:
+def world(shared: tuple[Deployment, StandIn]) -> World:
     deployment, ocs = shared
     ocs.heal()
     number = next(_numbers)
@@ -65,7 +65,7 @@ def world(shared: tuple[Deployment, Sandbox]) -> World:
     return World(deployment, ocs, ids)
 
 
-def _plant(ocs: Sandbox, kind: str, body: dict[str, Any], verb: str = "create") -> None:
+def _plant(ocs: StandIn, kind: str, body: dict[str, Any], verb: str = "create") -> None:
     ocs.client.post(
         f"/ocsio/v1/casm/{kind}/{verb}",
         json={"requestId": f"planted-{next(_numbers)}"} | body,

@@ -16,7 +16,7 @@ from switchboard import aws
 from switchboard.settings.areas import areas
 from tests.support import factories
 from tests.support.deployment import ADMIN_KEY, Deployment
-from tests.support.loopback import Sandbox
+from tests.support.stand_ins import Sandbox
 from tests.support.surveys import SURVEY, invite
 from tests.support.surveys import settings as survey_settings
 from tools import browser as chromium

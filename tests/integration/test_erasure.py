@@ -21,8 +21,8 @@ from tests.support import canary, factories
 from tests.support.canary import EMAIL, FIRST, LAST, PHONE
 from tests.support.deployment import Context, Deployment, Reply
 from tests.support.faults import Killed, killed_at
+from tests.support.stand_ins import StandIn, serving
 from tests.support.surveys import INVITATIONS, SURVEY, answer, hook
-from tests.support.vendors import Sandbox, configured, serving
 
 LONG = 900_000
 PUSH = "/hooks/crowdtwist/sandbox-crowdtwist-hook"
@@ -33,7 +33,7 @@ class World:
     """The bundle with all its vendors; `customer_id` is the canary's once it is filled."""
 
     deployment: Deployment
-    vendors: dict[str, Sandbox]
+    vendors: dict[str, StandIn]
     customer_id: str = ""
 
     def ok(self, method: str, path: str, body: object = None, **options: Any) -> Any:
@@ -49,18 +49,18 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def stand_ins() -> Iterator[dict[str, Sandbox]]:
+def stand_ins() -> Iterator[dict[str, StandIn]]:
     with ExitStack() as stack:
         vendors: list[Vendor] = [CrowdTwist(), OcsIo(), QuestionPro(), Sem(), Sink()]
         yield {vendor.name: stack.enter_context(serving(vendor)) for vendor in vendors}
 
 
 @pytest.fixture
-def world(deployment: Deployment, stand_ins: dict[str, Sandbox]) -> World:
+def world(deployment: Deployment, stand_ins: dict[str, StandIn]) -> World:
     for name, sandbox in stand_ins.items():
-        sandbox.client.post("/_control/reset").raise_for_status()
+        sandbox.reset()
         if name != "sink":
-            configured(sandbox, deployment.patch)
+            sandbox.connect(deployment.patch)
     aws.s3().put_bucket_versioning(Bucket="dumps", VersioningConfiguration={"Status": "Enabled"})
     return World(deployment, stand_ins)
 

@@ -8,24 +8,23 @@ import pytest
 from sandbox.vendors.siebel import Siebel
 from switchboard import connectors
 from tests.support.deployment import Deployment
-from tests.support.loopback import Sandbox
-from tests.support.sandboxed import Served, served
+from tests.support.stand_ins import Sandbox, StandIn, serving
 from tests.support.surveys import SURVEY, settings
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    with served(Siebel()) as siebel:
+def server() -> Iterator[StandIn]:
+    with serving(Siebel()) as siebel:
         yield siebel
 
 
 @pytest.fixture
-def siebel(server: Served, deployment: Deployment) -> Siebel:
-    server.desk.reset()
+def siebel(server: StandIn, deployment: Deployment) -> Siebel:
+    server.reset()
     server.connect(deployment.patch)
     deployment.patch.setenv("CRM_CONNECTOR", "siebel")
     connectors.crm.cache_clear()
-    vendor = server.desk.vendor
+    vendor = server.vendor
     assert isinstance(vendor, Siebel)
     return vendor
 
@@ -112,7 +111,7 @@ def test_what_siebel_does_not_have_or_take(deployment: Deployment, siebel: Siebe
         assert (reply.status, reply.json["code"]) == (409, "crm-elsewhere"), path
 
 
-def test_siebel_away_is_a_503(deployment: Deployment, siebel: Siebel, server: Served) -> None:
+def test_siebel_away_is_a_503(deployment: Deployment, siebel: Siebel, server: StandIn) -> None:
     jane = contact(siebel)
     server.fault(kind="status", status=503)
     try:
@@ -120,7 +119,7 @@ def test_siebel_away_is_a_503(deployment: Deployment, siebel: Siebel, server: Se
         assert reply.status == 503
         assert reply.headers["Retry-After"]
     finally:
-        server.mend()
+        server.heal()
 
 
 def test_a_new_contact_is_set_up_in_the_ocs(deployment: Deployment, siebel: Siebel, vendors: Sandbox) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.vendors.meta import Meta
 from tests.support.deployment import Context, Deployment
-from tests.support.sandboxed import served
+from tests.support.stand_ins import serving
 
 EVENTS = Path(__file__).parents[2] / "events"
 
@@ -29,7 +29,7 @@ def test_a_recorded_lead_its_duplicate_and_half_a_lead(deployment: Deployment) -
 
 
 def test_recorded_calls_of_metas_webhook(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(Meta()) as server:
+    with serving(Meta()) as server:
         server.connect(monkeypatch)
         assert invoke("lead_create", "meta_handshake")["body"] == "1158201444"
         assert invoke("lead_create", "meta")["statusCode"] == 200

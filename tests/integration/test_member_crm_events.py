@@ -13,34 +13,33 @@ from switchboard.ledger import entry_id
 from tests.support import factories
 from tests.support.deployment import Deployment, Reply
 from tests.support.faults import Killed, killed_at
-from tests.support.sandboxed import Served, served
-from tests.support.vendors import Sandbox, configured, serving
+from tests.support.stand_ins import StandIn, serving
 
 
 @pytest.fixture(scope="module")
-def stand_in() -> Iterator[Sandbox]:
+def stand_in() -> Iterator[StandIn]:
     with serving(CrowdTwist()) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def crowdtwist(deployment: Deployment, stand_in: Sandbox) -> Sandbox:
-    stand_in.client.post("/_control/reset").raise_for_status()
-    configured(stand_in, deployment.patch)
+def crowdtwist(deployment: Deployment, stand_in: StandIn) -> StandIn:
+    stand_in.reset()
+    stand_in.connect(deployment.patch)
     return stand_in
 
 
 @pytest.fixture(scope="module")
-def siebel_server() -> Iterator[Served]:
-    with served(Siebel()) as siebel:
+def siebel_server() -> Iterator[StandIn]:
+    with serving(Siebel()) as siebel:
         yield siebel
 
 
 @pytest.fixture
-def siebel(siebel_server: Served, deployment: Deployment) -> Served:
+def siebel(siebel_server: StandIn, deployment: Deployment) -> StandIn:
     """Siebel as the CRM, without members."""
-    siebel_server.desk.reset()
-    siebel_server.mend()
+    siebel_server.reset()
+    siebel_server.heal()
     siebel_server.connect(deployment.patch)
     deployment.patch.setenv("CRM_CONNECTOR", "siebel")
     connectors.crm.cache_clear()
@@ -77,7 +76,7 @@ def sync(deployment: Deployment, number: str) -> dict[str, Any]:
     return found
 
 
-def users(crowdtwist: Sandbox) -> dict[str, dict[str, Any]]:
+def users(crowdtwist: StandIn) -> dict[str, dict[str, Any]]:
     return {user["third_party_id"]: user for user in crowdtwist.control("users")["items"]}
 
 
@@ -85,7 +84,7 @@ def users(crowdtwist: Sandbox) -> dict[str, dict[str, Any]]:
 
 
 def test_a_member_of_the_built_in_crm_is_enrolled_changed_and_in_step(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     made = enrol(deployment, "1", email="jane@example.com")
     assert (made.status, made.json["email"], made.headers["ETag"]) == (201, "jane@example.com", '"1"')
@@ -101,7 +100,7 @@ def test_a_member_of_the_built_in_crm_is_enrolled_changed_and_in_step(
     assert crowdtwist.methods() == ["PUT", "POST", "PUT"]
 
 
-def test_neither_write_backs_nor_pushes_come_round_again(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_neither_write_backs_nor_pushes_come_round_again(deployment: Deployment, crowdtwist: StandIn) -> None:
     enrol(deployment, "1")
     deployment.settle()
     deployment.call("PUT", "/members/2", factories.member(version=1))
@@ -124,7 +123,7 @@ def entries(deployment: Deployment) -> list[dict[str, Any]]:
 
 
 def test_a_change_in_the_crm_takes_no_version_away_from_who_numbers_them(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     member = factories.member(version=7, email="wrong@example.com")
     deployment.call("PUT", "/members/1", member)
@@ -143,7 +142,7 @@ def test_a_change_in_the_crm_takes_no_version_away_from_who_numbers_them(
     assert deployment.call("GET", "/crm/members/1").json["email"] == "wrong@example.com"
 
 
-def test_a_change_of_what_times_order_is_the_newest(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_a_change_of_what_times_order_is_the_newest(deployment: Deployment, crowdtwist: StandIn) -> None:
     member = factories.member(version=None, modifiedAt="2026-03-01T10:00:00Z")
     deployment.call("PUT", "/members/1", member)
     deployment.settle()
@@ -155,7 +154,7 @@ def test_a_change_of_what_times_order_is_the_newest(deployment: Deployment, crow
 
 
 def test_a_change_during_the_synchronization_is_not_overwritten_by_the_write_back(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     enrol(deployment, "1", lastName="First")
     deployment.run_changes()
@@ -169,7 +168,7 @@ def test_a_change_during_the_synchronization_is_not_overwritten_by_the_write_bac
 
 
 def test_a_newer_version_that_was_sent_goes_before_an_older_change(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     deployment.call("PUT", "/members/1", factories.member(version=1))
     deployment.settle()
@@ -182,7 +181,7 @@ def test_a_newer_version_that_was_sent_goes_before_an_older_change(
     assert deployment.call("GET", "/crm/members/1").json["lastName"] == "Sent"
 
 
-def test_a_data_error_is_corrected_in_the_crm(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_a_data_error_is_corrected_in_the_crm(deployment: Deployment, crowdtwist: StandIn) -> None:
     enrol(deployment, "1", email="jane@example.com")
     enrol(deployment, "2", email="jane@example.com")
     deployment.settle()
@@ -195,7 +194,7 @@ def test_a_data_error_is_corrected_in_the_crm(deployment: Deployment, crowdtwist
     assert users(crowdtwist)["2"]["email_address"] == "jane.miller@example.com"
 
 
-def test_whose_a_member_is(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_whose_a_member_is(deployment: Deployment, crowdtwist: StandIn) -> None:
     agent = deployment.partner("crm:write", "crm:read", "members:read")
     shop = deployment.partner("members:write", "members:read")
     assert deployment.call("PUT", "/crm/members/1", data(), key=agent).status == 201
@@ -236,7 +235,7 @@ def test_what_is_no_change_of_a_member_is_refused(deployment: Deployment) -> Non
     assert (same.status, same.headers["ETag"]) == (200, '"2"')
 
 
-def test_a_wildcard_trigger_gets_no_member_events(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_a_wildcard_trigger_gets_no_member_events(deployment: Deployment, crowdtwist: StandIn) -> None:
     body = {"url": "http://127.0.0.1:9/x", "object": "*", "event": "*"}
     trigger = deployment.call("POST", "/triggers", body).json["triggerId"]
     enrol(deployment, "1")
@@ -248,15 +247,15 @@ def test_a_wildcard_trigger_gets_no_member_events(deployment: Deployment, crowdt
 # Events from outside
 
 
-def siebel_member(siebel: Served, number: str, **fields: str) -> dict[str, str]:
-    vendor = siebel.desk.vendor
+def siebel_member(siebel: StandIn, number: str, **fields: str) -> dict[str, str]:
+    vendor = siebel.vendor
     assert isinstance(vendor, Siebel)
     given = {"First Name": "Jane", "Last Name": "Miller", "Email Address": f"m{number}@example.com"}
     return vendor.add("LOY Member", given | {"Member Number": number} | fields)
 
 
 def test_a_member_of_siebel_comes_in_by_the_api(
-    deployment: Deployment, crowdtwist: Sandbox, siebel: Served
+    deployment: Deployment, crowdtwist: StandIn, siebel: StandIn
 ) -> None:
     held = siebel_member(
         siebel,
@@ -287,7 +286,7 @@ def test_a_member_of_siebel_comes_in_by_the_api(
 
 
 def test_duplicates_and_events_out_of_order_make_one_call_for_each_state(
-    deployment: Deployment, crowdtwist: Sandbox, siebel: Served
+    deployment: Deployment, crowdtwist: StandIn, siebel: StandIn
 ) -> None:
     held = siebel_member(siebel, "1-A", **{"Last Name": "First"})
     first = tell(deployment, "1-A", "create", eventId="one", occurredAt="2026-03-01T10:00:00Z")
@@ -301,11 +300,11 @@ def test_duplicates_and_events_out_of_order_make_one_call_for_each_state(
     deployment.settle()
     assert users(crowdtwist)["1-A"]["last_name"] == "Third"
     assert crowdtwist.methods() == ["PUT", "POST", "PUT"]
-    assert len(siebel.calls("PUT", "LOY Member")) == 2
+    assert len(siebel.lines("PUT", "LOY Member")) == 2
 
 
 def test_an_event_that_was_entered_behind_a_clock_is_read_all_the_same(
-    deployment: Deployment, crowdtwist: Sandbox, siebel: Served, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, crowdtwist: StandIn, siebel: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from functions.member_sync import events
 
@@ -320,7 +319,7 @@ def test_an_event_that_was_entered_behind_a_clock_is_read_all_the_same(
 
 
 def test_a_version_that_comes_in_while_siebel_is_read_hides_no_change(
-    deployment: Deployment, crowdtwist: Sandbox, siebel: Served, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, crowdtwist: StandIn, siebel: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = siebel_member(siebel, "1-A", **{"Last Name": "Seventh"})
     deployment.call("PUT", "/members/1-A", factories.member(version=7, lastName="Seventh"))
@@ -344,7 +343,7 @@ def test_a_version_that_comes_in_while_siebel_is_read_hides_no_change(
     assert users(crowdtwist)["1-A"]["last_name"] == "Ninth"
 
 
-def test_siebel_away_loses_no_event(deployment: Deployment, crowdtwist: Sandbox, siebel: Served) -> None:
+def test_siebel_away_loses_no_event(deployment: Deployment, crowdtwist: StandIn, siebel: StandIn) -> None:
     siebel_member(siebel, "1-A")
     siebel.fault(kind="status", status=503)
     tell(deployment, "1-A", "create")
@@ -352,7 +351,7 @@ def test_siebel_away_loses_no_event(deployment: Deployment, crowdtwist: Sandbox,
     assert crowdtwist.calls() == []
     entry = event_entry("1-A")
     assert (entry.status, entry.code) == ("retrying", "remote-unavailable")
-    siebel.mend()
+    siebel.heal()
     deployment.pass_time(work.LONGEST_RETRY * 2)
     deployment.sweep()
     deployment.settle()
@@ -366,7 +365,7 @@ def event_entry(number: str) -> Any:
 
 
 def test_what_siebel_lacks_stands_on_the_member(
-    deployment: Deployment, crowdtwist: Sandbox, siebel: Served
+    deployment: Deployment, crowdtwist: StandIn, siebel: StandIn
 ) -> None:
     held = siebel_member(siebel, "1-A")
     tell(deployment, "1-A", "create")
@@ -385,7 +384,7 @@ def test_what_siebel_lacks_stands_on_the_member(
 
 
 def test_a_member_that_siebel_does_not_have_is_told_to_the_operator(
-    deployment: Deployment, crowdtwist: Sandbox, siebel: Served
+    deployment: Deployment, crowdtwist: StandIn, siebel: StandIn
 ) -> None:
     tell(deployment, "1-B", "create")
     deployment.settle()
@@ -398,7 +397,7 @@ def test_a_member_that_siebel_does_not_have_is_told_to_the_operator(
 
 
 def test_a_failed_member_is_tried_again_when_siebel_tells_of_it(
-    deployment: Deployment, crowdtwist: Sandbox, siebel: Served
+    deployment: Deployment, crowdtwist: StandIn, siebel: StandIn
 ) -> None:
     """Source 003: "Update the member to re-trigger the synchronization flow"."""
     siebel_member(siebel, "1-A")
@@ -413,7 +412,7 @@ def test_a_failed_member_is_tried_again_when_siebel_tells_of_it(
 
 
 def test_killed_at_each_point_an_event_makes_one_member(
-    deployment: Deployment, crowdtwist: Sandbox, siebel: Served
+    deployment: Deployment, crowdtwist: StandIn, siebel: StandIn
 ) -> None:
     died = 0
     for point in range(9):

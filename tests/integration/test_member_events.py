@@ -12,15 +12,15 @@ from sandbox.vendors.crowdtwist import CrowdTwist
 from switchboard.connectors import crm
 from tests.support import factories
 from tests.support.deployment import Context, Deployment
-from tests.support.vendors import Sandbox, configured, serving
+from tests.support.stand_ins import StandIn, serving
 
 EVENTS = Path(__file__).parents[2] / "events"
 
 
 @pytest.fixture
-def crowdtwist(deployment: Deployment) -> Iterator[Sandbox]:
+def crowdtwist(deployment: Deployment) -> Iterator[StandIn]:
     with serving(CrowdTwist()) as sandbox:
-        configured(sandbox, deployment.patch)
+        sandbox.connect(deployment.patch)
         yield sandbox
 
 
@@ -29,7 +29,7 @@ def invoke(step: str, case: str = "") -> Any:
     return importlib.import_module(f"functions.{step}.app").lambda_handler(event, Context())
 
 
-def test_the_recorded_members_end_as_their_names_say(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_the_recorded_members_end_as_their_names_say(deployment: Deployment, crowdtwist: StandIn) -> None:
     for case in ("enrolled", "moved", "taken", "corrected"):
         answer = invoke("member_intake", f"_{case}")
         assert answer["statusCode"] == 202
@@ -42,7 +42,7 @@ def test_the_recorded_members_end_as_their_names_say(deployment: Deployment, cro
     assert users == {"1-4R7K": "Hamburg", "1-4R8M": "Berlin"}
 
 
-def test_the_recorded_push_stands_on_the_member(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_the_recorded_push_stands_on_the_member(deployment: Deployment, crowdtwist: StandIn) -> None:
     assert invoke("member_intake", "_push")["statusCode"] == 200
     deployment.run_queues()
     member = crm().get_member("1-4R7K")
@@ -51,7 +51,7 @@ def test_the_recorded_push_stands_on_the_member(deployment: Deployment, crowdtwi
 
 
 def test_the_recorded_crm_event_brings_the_member_into_step(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     deployment.call("PUT", "/crm/members/1-4R9P", factories.member(version=None))
     assert invoke("member_sync", "_crm_event") == {"batchItemFailures": []}

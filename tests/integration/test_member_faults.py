@@ -25,7 +25,7 @@ from switchboard.settings.members import MemberSettings
 from tests.support import factories
 from tests.support.deployment import Deployment
 from tests.support.faults import Killed, killed_at
-from tests.support.vendors import Sandbox, configured, serving
+from tests.support.stand_ins import StandIn, serving
 
 MEMBERS = int(os.environ.get("SWITCHBOARD_TEST_MEMBERS", "5"))
 """Of each of the ten seeds; 300 takes some minutes."""
@@ -34,15 +34,15 @@ LEASE = timedelta(seconds=60)
 
 
 @pytest.fixture(scope="module")
-def stand_in() -> Iterator[Sandbox]:
+def stand_in() -> Iterator[StandIn]:
     with serving(CrowdTwist()) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def crowdtwist(deployment: Deployment, stand_in: Sandbox) -> Sandbox:
-    stand_in.client.post("/_control/reset").raise_for_status()
-    configured(stand_in, deployment.patch)
+def crowdtwist(deployment: Deployment, stand_in: StandIn) -> StandIn:
+    stand_in.reset()
+    stand_in.connect(deployment.patch)
     return stand_in
 
 
@@ -70,9 +70,9 @@ class Remembers:
 
 
 def test_no_member_is_stale_and_no_version_goes_back(
-    deployment: Deployment, stand_in: Sandbox, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configured(stand_in, deployment.patch)
+    stand_in.connect(deployment.patch)
     vendor = Remembers()
     spoken_to = connector.CrowdTwist(MemberSettings, transport=httpx.MockTransport(vendor))
     monkeypatch.setattr("functions.member_sync.app.loyalty", lambda: spoken_to)
@@ -148,7 +148,7 @@ def state(deployment: Deployment, number: str) -> dict[str, Any]:
     return found
 
 
-def check_in_step(deployment: Deployment, crowdtwist: Sandbox, number: str, last_name: str) -> None:
+def check_in_step(deployment: Deployment, crowdtwist: StandIn, number: str, last_name: str) -> None:
     """After the function's time-out and the sweeper's next look the member is in step, once, and told of."""
     deployment.pass_time(timedelta(seconds=61))
     deployment.sweep()
@@ -166,7 +166,7 @@ def check_in_step(deployment: Deployment, crowdtwist: Sandbox, number: str, last
 @pytest.mark.parametrize("kill", [killed_at, killed_at_call], ids=["write", "call"])
 def test_a_worker_killed_anywhere_neither_doubles_nor_loses_a_member(
     deployment: Deployment,
-    crowdtwist: Sandbox,
+    crowdtwist: StandIn,
     monkeypatch: pytest.MonkeyPatch,
     known: bool,
     kill: Callable[..., AbstractContextManager[None]],
@@ -193,7 +193,7 @@ def test_a_worker_killed_anywhere_neither_doubles_nor_loses_a_member(
 
 
 def test_a_dead_workers_message_does_not_hold_its_member_up(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     put(deployment, "1", version=1)
     url = deployment.queue_urls["MEMBER_QUEUE_URL"]
@@ -210,7 +210,7 @@ def test_a_dead_workers_message_does_not_hold_its_member_up(
     assert [user["last_name"] for user in crowdtwist.control("users")["items"]] == ["Later"]
 
 
-def test_nor_does_it_hold_up_a_resubmission(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_nor_does_it_hold_up_a_resubmission(deployment: Deployment, crowdtwist: StandIn) -> None:
     put(deployment, "1", version=1)
     url = deployment.queue_urls["MEMBER_QUEUE_URL"]
     assert aws.sqs().receive_message(QueueUrl=url)["Messages"]
@@ -222,7 +222,7 @@ def test_nor_does_it_hold_up_a_resubmission(deployment: Deployment, crowdtwist: 
 
 
 def test_a_newer_version_after_a_worker_died_is_sent_whatever_the_dead_one_did(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     member = factories.member(version=1, lastName="First")
     deployment.call("PUT", "/members/1", member)
@@ -242,7 +242,7 @@ def test_a_newer_version_after_a_worker_died_is_sent_whatever_the_dead_one_did(
 
 
 def test_a_version_that_comes_while_an_older_one_is_sent_follows_it(
-    deployment: Deployment, crowdtwist: Sandbox, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, crowdtwist: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = factories.member(version=1, lastName="First")
     deployment.call("PUT", "/members/1", member)
@@ -268,7 +268,7 @@ def test_a_version_that_comes_while_an_older_one_is_sent_follows_it(
 
 
 def test_an_outage_under_load_costs_a_probe_an_interval_and_ends_by_itself(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     numbers = [f"m{index}" for index in range(16)]
     crowdtwist.fault(kind="status", status=503)
@@ -297,7 +297,7 @@ def test_an_outage_under_load_costs_a_probe_an_interval_and_ends_by_itself(
 
 
 def test_while_it_is_away_the_sweeper_sends_one_piece_a_minute(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     crowdtwist.fault(kind="status", status=503)
     for index in range(8):
@@ -312,7 +312,7 @@ def test_while_it_is_away_the_sweeper_sends_one_piece_a_minute(
     assert deployment.run_queues() == 1
 
 
-def test_a_spent_budget_delays_and_fails_nobody(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_a_spent_budget_delays_and_fails_nobody(deployment: Deployment, crowdtwist: StandIn) -> None:
     reply = deployment.call("PUT", "/settings/members", {"callsPerMinute": 6})
     assert reply.status == 200, reply.text
     for index in range(5):
@@ -330,7 +330,7 @@ def test_a_spent_budget_delays_and_fails_nobody(deployment: Deployment, crowdtwi
     assert {state(deployment, f"m{index}")["status"] for index in range(5)} == {"synced"}
 
 
-def test_another_process_learns_of_the_outage(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_another_process_learns_of_the_outage(deployment: Deployment, crowdtwist: StandIn) -> None:
     crowdtwist.fault(kind="status", status=503)
     for index in range(6):
         put(deployment, f"m{index}")
@@ -342,7 +342,7 @@ def test_another_process_learns_of_the_outage(deployment: Deployment, crowdtwist
     assert crowdtwist.calls() == []
 
 
-def test_what_kills_every_worker_is_told_on_the_member(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_what_kills_every_worker_is_told_on_the_member(deployment: Deployment, crowdtwist: StandIn) -> None:
     put(deployment, "1", version=1)
     deployment.run_queues()
     put(deployment, "1", version=2, lastName="Later")
@@ -363,7 +363,7 @@ def test_what_kills_every_worker_is_told_on_the_member(deployment: Deployment, c
 
 
 def test_where_telling_the_crm_kills_the_worker_too_the_sweeper_gives_up(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     put(deployment, "1", version=1)
 
@@ -382,7 +382,7 @@ def test_where_telling_the_crm_kills_the_worker_too_the_sweeper_gives_up(
 
 
 def test_a_write_back_that_waits_for_the_crm_is_all_that_is_left_to_do(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     put(deployment, "1", version=1)
     with pytest.MonkeyPatch.context() as patch:

@@ -13,20 +13,20 @@ from switchboard.connectors import crm
 from switchboard.members import member_ledger_id
 from tests.support import factories
 from tests.support.deployment import ADMIN_KEY, Deployment, Reply
-from tests.support.vendors import Sandbox, configured, serving
+from tests.support.stand_ins import StandIn, serving
 
 
 @pytest.fixture(scope="module")
-def stand_in() -> Iterator[Sandbox]:
+def stand_in() -> Iterator[StandIn]:
     with serving(CrowdTwist()) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def crowdtwist(deployment: Deployment, stand_in: Sandbox) -> Sandbox:
+def crowdtwist(deployment: Deployment, stand_in: StandIn) -> StandIn:
     """CrowdTwist without users and faults, and the connector's secret in the account."""
-    stand_in.client.post("/_control/reset").raise_for_status()
-    configured(stand_in, deployment.patch)
+    stand_in.reset()
+    stand_in.connect(deployment.patch)
     return stand_in
 
 
@@ -41,7 +41,7 @@ def sync(deployment: Deployment, number: str) -> dict[str, Any]:
     return found
 
 
-def users(crowdtwist: Sandbox) -> dict[str, dict[str, Any]]:
+def users(crowdtwist: StandIn) -> dict[str, dict[str, Any]]:
     return {user["third_party_id"]: user for user in crowdtwist.control("users")["items"]}
 
 
@@ -57,7 +57,7 @@ def work_until_quiet(deployment: Deployment, *, ticks: int = 6) -> None:
 # Created, updated, left alone
 
 
-def test_a_new_member_is_created(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_a_new_member_is_created(deployment: Deployment, crowdtwist: StandIn) -> None:
     reply = put(deployment, "1-ABC", email="jane@example.com", version=3)
     assert (reply.status, reply.json["status"]) == (202, "pending")
     assert reply.json["ledgerId"] == member_ledger_id("1-ABC")
@@ -72,7 +72,7 @@ def test_a_new_member_is_created(deployment: Deployment, crowdtwist: Sandbox) ->
     assert [move["status"] for move in found["history"]] == ["pending", "synced"]
 
 
-def test_the_calls_are_as_the_vendor_documents_them(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_the_calls_are_as_the_vendor_documents_them(deployment: Deployment, crowdtwist: StandIn) -> None:
     put(deployment, "1-ABC", email="jane@example.com")
     deployment.run_queues()
     update, create = crowdtwist.calls()
@@ -95,7 +95,7 @@ def test_the_calls_are_as_the_vendor_documents_them(deployment: Deployment, crow
     }
 
 
-def test_a_known_member_is_updated_with_one_call(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_a_known_member_is_updated_with_one_call(deployment: Deployment, crowdtwist: StandIn) -> None:
     put(deployment, "1", version=1)
     deployment.run_queues()
     crowdtwist.forget_calls()
@@ -106,7 +106,7 @@ def test_a_known_member_is_updated_with_one_call(deployment: Deployment, crowdtw
     assert (user["last_name"], user["receive_email_updates"]) == ("Smith", False)
 
 
-def test_an_update_that_changes_nothing_makes_no_call(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_an_update_that_changes_nothing_makes_no_call(deployment: Deployment, crowdtwist: StandIn) -> None:
     member = factories.member(version=1)
     deployment.call("PUT", "/members/1", member)
     deployment.run_queues()
@@ -118,7 +118,7 @@ def test_an_update_that_changes_nothing_makes_no_call(deployment: Deployment, cr
 
 
 def test_an_older_update_is_superseded_and_a_repeated_one_changes_nothing(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     put(deployment, "1", version=5, lastName="Newer")
     deployment.run_queues()
@@ -132,7 +132,7 @@ def test_an_older_update_is_superseded_and_a_repeated_one_changes_nothing(
     assert users(crowdtwist)["1"]["last_name"] == "Newer"
 
 
-def test_modification_times_order_updates_too(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_modification_times_order_updates_too(deployment: Deployment, crowdtwist: StandIn) -> None:
     put(deployment, "1", version=None, modifiedAt="2026-03-01T10:00:00.000002Z", lastName="Newer")
     older = put(
         deployment, "1", version=None, modifiedAt="2026-03-01T11:00:00.000001+01:00", lastName="Older"
@@ -142,7 +142,7 @@ def test_modification_times_order_updates_too(deployment: Deployment, crowdtwist
     assert users(crowdtwist)["1"]["last_name"] == "Newer"
 
 
-def test_updates_that_wait_collapse_into_the_newest(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_updates_that_wait_collapse_into_the_newest(deployment: Deployment, crowdtwist: StandIn) -> None:
     for version in range(1, 6):
         put(deployment, "1", version=version, lastName=f"Version {version}")
     deployment.run_queues()
@@ -175,7 +175,7 @@ def test_what_is_no_member_is_refused_with_its_field(deployment: Deployment) -> 
 
 
 def test_a_data_error_stands_on_the_member_until_it_is_corrected(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     put(deployment, "1", email="jane@example.com")
     put(deployment, "2", email="jane@example.com", version=1)
@@ -200,7 +200,7 @@ def test_a_data_error_stands_on_the_member_until_it_is_corrected(
 
 
 def test_a_value_that_only_the_member_itself_has_is_no_error(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     crowdtwist.fault(kind="status", status=404, method="PUT", count=1, body=_NOBODY)
     put(deployment, "1", email="jane@example.com", version=1)
@@ -226,7 +226,7 @@ _NOBODY = json.dumps({"error": "page_not_found", "message": "User does not exist
     ids=lambda fault: f"{fault['kind']}-{fault.get('status', '')}",
 )
 def test_an_outage_is_repaired_by_itself(
-    deployment: Deployment, crowdtwist: Sandbox, fault: dict[str, Any]
+    deployment: Deployment, crowdtwist: StandIn, fault: dict[str, Any]
 ) -> None:
     crowdtwist.fault(**fault)
     put(deployment, "1")
@@ -242,7 +242,7 @@ def test_an_outage_is_repaired_by_itself(
     assert deployment.call("GET", "/members/1").json["ctSyncStatus"] == "Success"
 
 
-def test_retry_after_is_obeyed(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_retry_after_is_obeyed(deployment: Deployment, crowdtwist: StandIn) -> None:
     crowdtwist.fault(kind="status", status=429, headers={"Retry-After": "240"}, count=1)
     put(deployment, "1")
     work_until_quiet(deployment, ticks=3)
@@ -253,7 +253,7 @@ def test_retry_after_is_obeyed(deployment: Deployment, crowdtwist: Sandbox) -> N
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
 def test_a_lost_answer_is_resolved_by_reading_the_member_back(
-    deployment: Deployment, crowdtwist: Sandbox, method: str
+    deployment: Deployment, crowdtwist: StandIn, method: str
 ) -> None:
     if method == "PUT":
         put(deployment, "1", attributes={}, version=1)
@@ -271,7 +271,7 @@ def test_a_lost_answer_is_resolved_by_reading_the_member_back(
 
 
 def test_a_call_that_was_lost_before_it_took_effect_is_sent_again(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     crowdtwist.fault(kind="down", method="POST", count=1)
     put(deployment, "1")
@@ -282,9 +282,9 @@ def test_a_call_that_was_lost_before_it_took_effect_is_sent_again(
     assert list(users(crowdtwist)) == ["1"]
 
 
-def test_a_refused_key_is_ours_and_not_the_members_error(deployment: Deployment, stand_in: Sandbox) -> None:
-    stand_in.client.post("/_control/reset").raise_for_status()
-    arn = configured(stand_in, deployment.patch, apiKey="not the key")
+def test_a_refused_key_is_ours_and_not_the_members_error(deployment: Deployment, stand_in: StandIn) -> None:
+    stand_in.reset()
+    arn = stand_in.connect(deployment.patch, apiKey="not the key")
     put(deployment, "1")
     deployment.run_queues()
     found = sync(deployment, "1")
@@ -293,17 +293,15 @@ def test_a_refused_key_is_ours_and_not_the_members_error(deployment: Deployment,
         "remote-auth",
         "OIC Failure",
     )
-    aws.secretsmanager().put_secret_value(
-        SecretId=arn, SecretString=json.dumps(stand_in.vendor.secret(stand_in.origin))
-    )
+    aws.secretsmanager().put_secret_value(SecretId=arn, SecretString=json.dumps(stand_in.secret))
     assert deployment.call("POST", "/settings/reload").status == 200
     work_until_quiet(deployment, ticks=1)
     assert sync(deployment, "1")["ctSyncStatus"] == "Success"
 
 
-def test_signed_calls_need_no_key(deployment: Deployment, stand_in: Sandbox) -> None:
-    stand_in.client.post("/_control/reset").raise_for_status()
-    arn = configured(stand_in, deployment.patch, apiKey=None)
+def test_signed_calls_need_no_key(deployment: Deployment, stand_in: StandIn) -> None:
+    stand_in.reset()
+    arn = stand_in.connect(deployment.patch, apiKey=None)
     assert deployment.call("PUT", "/settings/members", {"authentication": "hmac"}).status == 200
     put(deployment, "1:A", version=1)
     deployment.run_queues()
@@ -312,7 +310,7 @@ def test_signed_calls_need_no_key(deployment: Deployment, stand_in: Sandbox) -> 
     work_until_quiet(deployment, ticks=1)
     assert stand_in.methods() == ["PUT", "POST", "PUT", "GET"]
     assert (sync(deployment, "1:A")["ctSyncStatus"], list(users(stand_in))) == ("Success", ["1:A"])
-    wrong = stand_in.vendor.secret(stand_in.origin) | {"hmacPrivateKey": "another key"}
+    wrong = stand_in.secret | {"hmacPrivateKey": "another key"}
     for held, code in ((wrong, "remote-auth"), (wrong | {"hmacPublicKey": ""}, "not-configured")):
         aws.secretsmanager().put_secret_value(SecretId=arn, SecretString=json.dumps(held))
         assert deployment.call("POST", "/settings/reload").status == 200
@@ -330,7 +328,7 @@ def test_a_connector_that_is_not_configured_is_our_failure(deployment: Deploymen
     assert (found["code"], found["ctSyncStatus"]) == ("not-configured", "OIC Failure")
 
 
-def test_a_wrong_address_is_no_fault_of_the_member(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_a_wrong_address_is_no_fault_of_the_member(deployment: Deployment, crowdtwist: StandIn) -> None:
     crowdtwist.fault(kind="status", status=404, body="<html>nothing here</html>", count=1)
     put(deployment, "1")
     deployment.run_queues()
@@ -341,7 +339,7 @@ def test_a_wrong_address_is_no_fault_of_the_member(deployment: Deployment, crowd
 
 
 def test_the_crm_is_told_until_it_knows_and_crowdtwist_is_not_called_again(
-    deployment: Deployment, crowdtwist: Sandbox, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, crowdtwist: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from switchboard.errors import VendorError
 
@@ -369,7 +367,7 @@ def test_the_crm_is_told_until_it_knows_and_crowdtwist_is_not_called_again(
 
 
 def test_a_resubmitted_member_is_sent_even_when_nothing_has_changed(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     put(deployment, "1")
     deployment.run_queues()
@@ -380,7 +378,7 @@ def test_a_resubmitted_member_is_sent_even_when_nothing_has_changed(
     assert sync(deployment, "1")["history"][-2]["reason"] == "resubmitted"
 
 
-def test_eight_resubmissions_at_once_make_one_effect(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_eight_resubmissions_at_once_make_one_effect(deployment: Deployment, crowdtwist: StandIn) -> None:
     put(deployment, "1", email="jane@example.com")
     put(deployment, "2", email="jane@example.com")
     deployment.run_queues()
@@ -393,7 +391,7 @@ def test_eight_resubmissions_at_once_make_one_effect(deployment: Deployment, cro
 
 @pytest.mark.parametrize("path", ["/members/1/sync", f"/ledger/{member_ledger_id('1')}/resubmit"])
 def test_so_do_eight_of_which_the_last_wait_for_a_function_until_the_first_is_done(
-    deployment: Deployment, crowdtwist: Sandbox, path: str
+    deployment: Deployment, crowdtwist: StandIn, path: str
 ) -> None:
     refusal = json.dumps({"error": "param_error", "message": "No."})
     crowdtwist.fault(kind="status", status=400, body=refusal)
@@ -409,7 +407,7 @@ def test_so_do_eight_of_which_the_last_wait_for_a_function_until_the_first_is_do
     assert deployment.call("POST", path).status == 202
 
 
-def test_the_general_resubmission_works_on_members_too(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_the_general_resubmission_works_on_members_too(deployment: Deployment, crowdtwist: StandIn) -> None:
     refusal = json.dumps({"error": "param_error", "message": "No."})
     crowdtwist.fault(kind="status", status=400, body=refusal, count=1)
     put(deployment, "1")
@@ -424,7 +422,7 @@ def test_the_general_resubmission_works_on_members_too(deployment: Deployment, c
 # Whose a member is
 
 
-def test_a_member_is_the_partners_who_brought_it(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_a_member_is_the_partners_who_brought_it(deployment: Deployment, crowdtwist: StandIn) -> None:
     mine, theirs = (deployment.partner("members:write", "members:read") for _ in range(2))
     assert put(deployment, "1", key=mine, version=1).status == 202
     deployment.run_queues()
@@ -437,7 +435,7 @@ def test_a_member_is_the_partners_who_brought_it(deployment: Deployment, crowdtw
 
 
 def test_the_members_of_a_partner_who_is_gone_pass_to_the_next(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     from switchboard import partners
 
@@ -479,7 +477,7 @@ def segment(**fields: object) -> dict[str, object]:
 
 
 def test_segments_stand_on_the_member_whatever_order_they_come_in(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     put(deployment, "1")
     assert push(deployment, segment()).status == 200
@@ -498,7 +496,7 @@ def test_segments_stand_on_the_member_whatever_order_they_come_in(
 
 
 def test_a_pushed_profile_stands_beside_the_members_own_data(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     put(deployment, "1", email="jane@example.com", attributes={"score": 1.5})
     deployment.run_queues()
@@ -515,7 +513,7 @@ def test_a_pushed_profile_stands_beside_the_members_own_data(
 
 
 def test_a_push_about_nobody_of_ours_is_taken_and_ignored(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     for body in ({}, {"third_party_id": None, "user_id": 1}, {"third_party_id": ""}, {"third_party_id": [1]}):
         reply = push(deployment, body)
@@ -523,7 +521,7 @@ def test_a_push_about_nobody_of_ours_is_taken_and_ignored(
 
 
 def test_a_wrong_token_is_not_found_and_without_a_secret_the_hook_is_shut(
-    deployment: Deployment, crowdtwist: Sandbox
+    deployment: Deployment, crowdtwist: StandIn
 ) -> None:
     assert push(deployment, segment(), token="wrong").status == 404
     assert push(deployment, segment(), token="ä").status == 404
@@ -532,14 +530,14 @@ def test_a_wrong_token_is_not_found_and_without_a_secret_the_hook_is_shut(
     assert deployment.run_queues() == 0
 
 
-def test_a_push_that_is_no_object_is_refused(deployment: Deployment, crowdtwist: Sandbox) -> None:
+def test_a_push_that_is_no_object_is_refused(deployment: Deployment, crowdtwist: StandIn) -> None:
     for raw in (b"[]", b"7", b"{", b"\xff", b""):
         reply = deployment.call("POST", "/hooks/crowdtwist/sandbox-crowdtwist-hook", raw=raw, key=None)
         assert reply.status in (400, 422), raw
 
 
 def test_a_lost_message_is_found_by_the_sweeper(
-    deployment: Deployment, crowdtwist: Sandbox, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, crowdtwist: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(queues, "offer", lambda entry: None)

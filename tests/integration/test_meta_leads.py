@@ -14,24 +14,24 @@ from switchboard import clock, links, meta_leads
 from switchboard.connectors import crm
 from switchboard.connectors.builtin_crm import BuiltinCrm, RecordRef
 from tests.support.deployment import Context, Deployment, Reply
-from tests.support.sandboxed import Served, served
+from tests.support.stand_ins import StandIn, serving
 
 HOOK = "/hooks/facebook/leads"
 ANN = {"full_name": "Ann Marie Lee", "email": "ann@example.com", "phone_number": "+4930111222"}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    with served(Meta()) as server:
+def server() -> Iterator[StandIn]:
+    with serving(Meta()) as server:
         yield server
 
 
 @pytest.fixture
-def meta(server: Served, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Meta:
-    server.desk.reset()
+def meta(server: StandIn, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Meta:
+    server.reset()
     server.connect(monkeypatch)
-    assert isinstance(server.desk.vendor, Meta)
-    return server.desk.vendor
+    assert isinstance(server.vendor, Meta)
+    return server.vendor
 
 
 def tell(deployment: Deployment, meta: Meta, lead: dict[str, Any], **changed: str) -> Reply:
@@ -188,14 +188,14 @@ def test_a_lead_of_a_linked_campaign_keeps_its_source(deployment: Deployment, me
     ],
 )
 def test_meta_away_is_asked_again(
-    deployment: Deployment, server: Served, meta: Meta, fault: dict[str, Any], code: str, status: str
+    deployment: Deployment, server: StandIn, meta: Meta, fault: dict[str, Any], code: str, status: str
 ) -> None:
     server.fault(**fault)
     tell(deployment, meta, meta.fill_in(ANN))
     deployment.run_queues()
     [entry] = entries(deployment)
     assert entry["status"] == "retrying"
-    server.mend()
+    server.heal()
     assert deployment.call("POST", f"/ledger/{entry['ledgerId']}/resubmit").status in (202, 409)
     deployment.run_queues()
     assert entries(deployment)[0]["status"] == "synced"
@@ -235,7 +235,7 @@ def test_a_lead_without_any_contact_is_a_data_error(deployment: Deployment, meta
 
 
 def test_the_backfill_finds_what_the_webhook_missed(
-    deployment: Deployment, server: Served, meta: Meta
+    deployment: Deployment, server: StandIn, meta: Meta
 ) -> None:
     tell(deployment, meta, meta.fill_in(ANN))
     deployment.run_queues()
@@ -249,12 +249,12 @@ def test_the_backfill_finds_what_the_webhook_missed(
         run_backfill()
         listed = deployment.call("GET", "/ledger", query={"flow": "lead", "limit": "100"}).json["items"]
         assert len(listed) == 25
-    assert len(server.calls("GET", "/leads")) == 6
-    assert server.calls("GET", "/77/") == []
+    assert len(server.lines("GET", "/leads")) == 6
+    assert server.lines("GET", "/77/") == []
 
 
 def test_the_backfill_reads_configured_forms_and_goes_on_after_a_bad_one(
-    deployment: Deployment, server: Served, meta: Meta
+    deployment: Deployment, server: StandIn, meta: Meta
 ) -> None:
     area = {"meta": {"formIds": ["66", "77"]}}
     assert deployment.call("PUT", "/settings/leads", area).status == 200

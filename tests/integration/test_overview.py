@@ -14,7 +14,7 @@ from switchboard.errors import VendorError
 from tests.support import factories
 from tests.support.deployment import Context, Deployment, Reply
 from tests.support.faults import Killed, counted, killed_at
-from tests.support.vendors import configured, serving
+from tests.support.stand_ins import serving
 
 
 def overview(deployment: Deployment, **options: Any) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def serving_members(deployment: Deployment) -> Any:
     @contextmanager
     def block() -> Any:
         with serving(CrowdTwist()) as vendor:
-            configured(vendor, deployment.patch)
+            vendor.connect(deployment.patch)
             yield vendor
 
     return block()

@@ -24,14 +24,14 @@ from switchboard.triggers.store import Trigger
 from switchboard.work import Outcome
 from tests.support import factories
 from tests.support.deployment import Deployment
-from tests.support.vendors import Sandbox, configured, serving
+from tests.support.stand_ins import StandIn, serving
 
 LEASE = timedelta(seconds=30)
 HEALTHY = 1000
 
 
 @pytest.fixture(scope="module")
-def stand_in() -> Iterator[Sandbox]:
+def stand_in() -> Iterator[StandIn]:
     with serving(CrowdTwist()) as sandbox:
         yield sandbox
 
@@ -132,7 +132,7 @@ def healthy() -> dict[str, Item]:
     return {item["ledgerId"]: item for page in pages for item in map(item_from_wire, page["Items"])}
 
 
-def member_without_write_back(stand_in: Sandbox, number: int) -> str:
+def member_without_write_back(stand_in: StandIn, number: int) -> str:
     """CrowdTwist has the member; the worker died before the CRM was told."""
     body = factories.member(email=f"{number}@example.com")
     member = Member.model_validate_json(json.dumps(body))
@@ -153,8 +153,8 @@ def member_without_write_back(stand_in: Sandbox, number: int) -> str:
     return claim(accepted.entry).ledger_id
 
 
-def api_key(stand_in: Sandbox) -> str:
-    return stand_in.vendor.secret(stand_in.origin)["apiKey"]
+def api_key(stand_in: StandIn) -> str:
+    return stand_in.secret["apiKey"]
 
 
 def in_dead_letters(url: str, entry: Entry) -> None:
@@ -185,10 +185,10 @@ def overdue_delivery(number: int) -> str:
 
 
 def test_fifty_drifts_among_a_thousand_healthy_entries(
-    deployment: Deployment, stand_in: Sandbox, lead_work: list[str]
+    deployment: Deployment, stand_in: StandIn, lead_work: list[str]
 ) -> None:
-    stand_in.client.post("/_control/reset").raise_for_status()
-    configured(stand_in, deployment.patch)
+    stand_in.reset()
+    stand_in.connect(deployment.patch)
     # On a busy machine planting takes longer than some of these entries wait, and a call than a vendor may.
     moment = clock.now()
     deployment.patch.setattr(clock, "now", lambda: moment)

@@ -15,24 +15,24 @@ from switchboard.connectors.builtin_crm import BuiltinCrm, RecordRef
 from tests.support import factories
 from tests.support.deployment import ADMIN_KEY, Deployment, Reply
 from tests.support.faults import Killed, killed_at
-from tests.support.sandboxed import Served, served
+from tests.support.stand_ins import StandIn, serving
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    with served(Sem()) as server:
+def server() -> Iterator[StandIn]:
+    with serving(Sem()) as server:
         yield server
 
 
 @pytest.fixture
-def sem(server: Served, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Served:
-    server.desk.reset()
+def sem(server: StandIn, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    server.reset()
     server.connect(monkeypatch)
     return server
 
 
-def posted(sem: Served) -> list[dict[str, Any]]:
-    vendor = sem.desk.vendor
+def posted(sem: StandIn) -> list[dict[str, Any]]:
+    vendor = sem.vendor
     assert isinstance(vendor, Sem)
     return vendor.replies
 
@@ -79,7 +79,7 @@ def repeat(deployment: Deployment) -> None:
     deployment.run_queues()
 
 
-def test_an_answer_is_sent_and_noted_on_the_case(deployment: Deployment, sem: Served) -> None:
+def test_an_answer_is_sent_and_noted_on_the_case(deployment: Deployment, sem: StandIn) -> None:
     post = a_post(deployment, uniqueId="9001/x")
     accepted = answer(deployment, post["postId"])
     assert (accepted.status, accepted.json["status"]) == (202, "pending")
@@ -94,7 +94,7 @@ def test_an_answer_is_sent_and_noted_on_the_case(deployment: Deployment, sem: Se
     assert "a-7" in followup
 
 
-def test_several_answers_are_listed_in_their_order(deployment: Deployment, sem: Served) -> None:
+def test_several_answers_are_listed_in_their_order(deployment: Deployment, sem: StandIn) -> None:
     post = a_post(deployment)
     for number in range(5):
         answer(deployment, post["postId"], body=f"Answer {number}")
@@ -107,7 +107,7 @@ def test_several_answers_are_listed_in_their_order(deployment: Deployment, sem: 
     assert [reply["body"] for reply in posted(sem)] == listed
 
 
-def test_a_repeat_with_its_key_is_one_answer(deployment: Deployment, sem: Served) -> None:
+def test_a_repeat_with_its_key_is_one_answer(deployment: Deployment, sem: StandIn) -> None:
     post = a_post(deployment)
     both = [answer(deployment, post["postId"], headers={"Idempotency-Key": "k"}) for _ in range(2)]
     assert both[0].json["replyId"] == both[1].json["replyId"]
@@ -117,7 +117,7 @@ def test_a_repeat_with_its_key_is_one_answer(deployment: Deployment, sem: Served
 
 
 def test_an_answer_that_was_lost_on_the_way_back_is_not_sent_again(
-    deployment: Deployment, sem: Served
+    deployment: Deployment, sem: StandIn
 ) -> None:
     post = a_post(deployment)
     sem.fault(kind="answerLost", count=1)
@@ -130,19 +130,19 @@ def test_an_answer_that_was_lost_on_the_way_back_is_not_sent_again(
     assert len(followups(post)) == 1
 
 
-def test_the_platform_away_is_asked_again(deployment: Deployment, sem: Served) -> None:
+def test_the_platform_away_is_asked_again(deployment: Deployment, sem: StandIn) -> None:
     post = a_post(deployment)
     sem.fault(kind="status", status=503)
     answer(deployment, post["postId"])
     deployment.run_queues()
     assert replies(deployment, post["postId"])[0]["status"] == "retrying"
-    sem.mend()
+    sem.heal()
     repeat(deployment)
     assert replies(deployment, post["postId"])[0]["status"] == "sent"
     assert len(posted(sem)) == 1
 
 
-def test_an_answer_that_the_platform_refuses_is_told(deployment: Deployment, sem: Served) -> None:
+def test_an_answer_that_the_platform_refuses_is_told(deployment: Deployment, sem: StandIn) -> None:
     post = a_post(deployment)
     sem.fault(kind="status", status=422, body="The message is too long")
     answer(deployment, post["postId"])
@@ -153,7 +153,7 @@ def test_an_answer_that_the_platform_refuses_is_told(deployment: Deployment, sem
 
 
 def test_an_answer_to_a_post_that_waits_is_sent_at_once_and_noted_later(
-    deployment: Deployment, sem: Served, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, sem: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accepted = deployment.call("POST", "/social/posts", factories.post())
     post_id = accepted.json["postId"]
@@ -171,9 +171,9 @@ def test_an_answer_to_a_post_that_waits_is_sent_at_once_and_noted_later(
     assert len(followups(deployment.call("GET", f"/social/posts/{post_id}").json)) == 1
 
 
-def test_a_killed_worker_sends_and_notes_once(deployment: Deployment, sem: Served) -> None:
+def test_a_killed_worker_sends_and_notes_once(deployment: Deployment, sem: StandIn) -> None:
     for request in range(12):
-        sem.desk.reset()
+        sem.reset()
         post = a_post(deployment)
         reply_id = answer(deployment, post["postId"]).json["replyId"]
         try:
@@ -190,7 +190,7 @@ def test_a_killed_worker_sends_and_notes_once(deployment: Deployment, sem: Serve
     assert request > 3
 
 
-def test_only_ones_own_posts_are_answered(deployment: Deployment, sem: Served) -> None:
+def test_only_ones_own_posts_are_answered(deployment: Deployment, sem: StandIn) -> None:
     mine, theirs = deployment.partner("social:write"), deployment.partner("social:write")
     post = a_post(deployment, key=mine)
     assert answer(deployment, post["postId"], key=theirs).status == 404
@@ -216,7 +216,7 @@ def test_a_filtered_post_has_no_case_to_answer_in(deployment: Deployment) -> Non
 
 
 def test_an_answer_after_the_case_was_closed_is_noted_all_the_same(
-    deployment: Deployment, sem: Served
+    deployment: Deployment, sem: StandIn
 ) -> None:
     post = a_post(deployment)
     held = crm()

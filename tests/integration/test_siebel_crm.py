@@ -20,7 +20,7 @@ from switchboard.secrets import Secret
 from switchboard.settings.siebel import SiebelSettings
 from tests.integration.crm_contract import WEEK, CrmContract
 from tests.support.factories import key, new_case, new_lead, profile
-from tests.support.sandboxed import Served, served
+from tests.support.stand_ins import StandIn, serving
 from tests.support.tables import mocked_aws
 
 
@@ -106,21 +106,21 @@ class SiebelDesk:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    with served(Vendor()) as server:
+def server() -> Iterator[StandIn]:
+    with serving(Vendor()) as server:
         yield server
 
 
 @pytest.fixture
-def siebel(server: Served) -> Served:
-    server.desk.reset()
+def siebel(server: StandIn) -> StandIn:
+    server.reset()
     return server
 
 
 @pytest.fixture
-def vendor(siebel: Served) -> Vendor:
-    assert isinstance(siebel.desk.vendor, Vendor)
-    return siebel.desk.vendor
+def vendor(siebel: StandIn) -> Vendor:
+    assert isinstance(siebel.vendor, Vendor)
+    return siebel.vendor
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def connector(siebel: Served, clock: Clock, **settings: Any) -> Siebel:
+def connector(siebel: StandIn, clock: Clock, **settings: Any) -> Siebel:
     secret = Secret("siebel", siebel.secret)
     client = ConnectorClient(
         "siebel",
@@ -149,7 +149,7 @@ def connector(siebel: Served, clock: Clock, **settings: Any) -> Siebel:
 
 
 @pytest.fixture
-def crm(siebel: Served, clock: Clock) -> Siebel:
+def crm(siebel: StandIn, clock: Clock) -> Siebel:
     return connector(siebel, clock)
 
 
@@ -166,7 +166,7 @@ class TestContract(CrmContract):
 
 
 def test_an_insert_whose_answer_was_lost_makes_one_record(
-    crm: Siebel, desk: SiebelDesk, siebel: Served, vendor: Vendor
+    crm: Siebel, desk: SiebelDesk, siebel: StandIn, vendor: Vendor
 ) -> None:
     siebel.fault(kind="answerLost", count=1, method="POST", path="Contact/Contact$")
     siebel.fault(kind="answerLost", count=1, method="POST", path="SM Contact Social Profile$")
@@ -184,25 +184,25 @@ def test_an_insert_whose_answer_was_lost_makes_one_record(
 
 
 def test_a_lead_whose_answer_was_lost_is_found_and_not_sent_again(
-    crm: Siebel, desk: SiebelDesk, siebel: Served
+    crm: Siebel, desk: SiebelDesk, siebel: StandIn
 ) -> None:
     siebel.fault(kind="answerLost", path="CreateLeads")
 
     lead = crm.create_lead(new_lead(), key=key())
 
     assert list(desk.leads(lead.customer_id)) == [lead.lead_id]
-    assert len(siebel.calls("POST", "CreateLeads")) == 1
+    assert len(siebel.lines("POST", "CreateLeads")) == 1
 
 
 def test_a_lead_that_siebel_never_took_is_unknown_until_it_is_asked_again(
-    crm: Siebel, desk: SiebelDesk, siebel: Served
+    crm: Siebel, desk: SiebelDesk, siebel: StandIn
 ) -> None:
     asked, work = new_lead(), key()
     siebel.fault(kind="down", path="CreateLeads")
     with pytest.raises(AnswerLost):
         crm.create_lead(asked, key=work)
 
-    siebel.mend()
+    siebel.heal()
     lead = crm.create_lead(asked, key=work)
 
     assert list(desk.leads(lead.customer_id)) == [lead.lead_id]
@@ -211,7 +211,7 @@ def test_a_lead_that_siebel_never_took_is_unknown_until_it_is_asked_again(
 @pytest.mark.parametrize(
     "verb", ["open_case", "append_to_case", "create_lead", "find_customers", "campaigns"]
 )
-def test_siebel_away_is_worth_a_repeat(crm: Siebel, siebel: Served, verb: str) -> None:
+def test_siebel_away_is_worth_a_repeat(crm: Siebel, siebel: StandIn, verb: str) -> None:
     customer = crm.create_customer_from_profile(profile(), key=key())
     case = crm.open_case(customer.customer_id, new_case(), key=key())
     calls: dict[str, Callable[[], object]] = {
@@ -228,7 +228,7 @@ def test_siebel_away_is_worth_a_repeat(crm: Siebel, siebel: Served, verb: str) -
         with pytest.raises(VendorError) as raised:
             calls[verb]()
         assert raised.value.error.retryable
-        siebel.mend()
+        siebel.heal()
     assert calls[verb]() is not None
 
 
@@ -250,7 +250,7 @@ def test_siebel_away_is_worth_a_repeat(crm: Siebel, siebel: Served, verb: str) -
     ],
 )
 def test_how_siebels_failures_are_classified(
-    crm: Siebel, siebel: Served, status: int, words: str, code: str, retryable: bool
+    crm: Siebel, siebel: StandIn, status: int, words: str, code: str, retryable: bool
 ) -> None:
     siebel.fault(kind="status", status=status, body=json.dumps({"ERROR": words}))
 
@@ -260,7 +260,7 @@ def test_how_siebels_failures_are_classified(
     assert (raised.value.code, raised.value.error.retryable) == (code, retryable)
 
 
-def test_a_refusal_under_200_is_a_refusal(crm: Siebel, siebel: Served, desk: SiebelDesk) -> None:
+def test_a_refusal_under_200_is_a_refusal(crm: Siebel, siebel: StandIn, desk: SiebelDesk) -> None:
     with pytest.raises(VendorError) as raised:
         crm.create_lead(new_lead(campaign_source_id="no such campaign"), key=key())
 
@@ -279,12 +279,12 @@ def test_a_value_that_could_break_out_of_a_search_is_refused(value: str) -> None
     assert literal(plain(value)) == f'"{plain(value)}"'
 
 
-def test_an_address_that_a_search_cannot_carry_is_the_senders_fault(crm: Siebel, siebel: Served) -> None:
+def test_an_address_that_a_search_cannot_carry_is_the_senders_fault(crm: Siebel, siebel: StandIn) -> None:
     with pytest.raises(VendorError) as raised:
         crm.create_lead(new_lead(email="x\"OR[Id]~='*'@example.com"), key=key())
 
     assert (raised.value.code, raised.value.fields[0].pointer) == ("invalid", "/email")
-    assert siebel.calls() == []
+    assert siebel.lines() == []
 
 
 def test_no_search_can_be_broken_out_of(crm: Siebel) -> None:
@@ -303,29 +303,29 @@ def test_no_search_can_be_broken_out_of(crm: Siebel) -> None:
             crm.rename_temporary_customer(customer_id, profile())
 
 
-def test_more_records_than_a_page_are_all_read(crm: Siebel, desk: SiebelDesk, siebel: Served) -> None:
+def test_more_records_than_a_page_are_all_read(crm: Siebel, desk: SiebelDesk, siebel: StandIn) -> None:
     for number in range(230):
         contact = desk.add_customer(f"Twin {number}")
         desk.add_profile(contact, "twitter", "many")
-    siebel.desk.calls.clear()
+    siebel.forget_calls()
 
     match = crm.find_customers_by_profile("twitter", "many", key="k")
 
     assert len(match.customers) == 230
-    assert len(siebel.calls("GET", "SM Contact Social Profile")) == 3
+    assert len(siebel.lines("GET", "SM Contact Social Profile")) == 3
 
 
-def test_no_rule_leaves_the_case_to_the_assignment_manager(crm: Siebel, siebel: Served) -> None:
+def test_no_rule_leaves_the_case_to_the_assignment_manager(crm: Siebel, siebel: StandIn) -> None:
     customer = crm.create_customer_from_profile(profile(), key=key())
 
     ours = crm.open_case(customer.customer_id, new_case(assigned_to="team-network"), key=key())
-    assert siebel.calls("POST", "Assign") == []
+    assert siebel.lines("POST", "Assign") == []
     theirs = crm.open_case(customer.customer_id, new_case(assigned_to=None), key=key())
 
     assert (ours.assigned_to, theirs.assigned_to) == ("team-network", "SIEBEL-ASSIGNED")
 
 
-def test_an_assignment_manager_that_refuses_costs_no_case(crm: Siebel, siebel: Served) -> None:
+def test_an_assignment_manager_that_refuses_costs_no_case(crm: Siebel, siebel: StandIn) -> None:
     customer = crm.create_customer_from_profile(profile(), key=key())
     siebel.fault(kind="status", status=500, body='{"ERROR": "No rule(SBL-ASG-00001)"}', path="Assign")
 
@@ -334,7 +334,7 @@ def test_an_assignment_manager_that_refuses_costs_no_case(crm: Siebel, siebel: S
     assert (case.created, case.assigned_to) == (True, None)
 
 
-def test_names_and_view_modes_are_settings(siebel: Served, clock: Clock, vendor: Vendor) -> None:
+def test_names_and_view_modes_are_settings(siebel: StandIn, clock: Clock, vendor: Vendor) -> None:
     renamed = connector(
         siebel, clock, contacts={"fields": {"phone": "Company"}}, requests={"viewMode": "Sales Rep"}
     )

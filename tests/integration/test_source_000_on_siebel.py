@@ -11,27 +11,29 @@ from switchboard import connectors
 from switchboard.aws import dynamodb
 from tests.support import factories
 from tests.support.deployment import Deployment
-from tests.support.sandboxed import Served, served
+from tests.support.stand_ins import StandIn, serving
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Served, Served]]:
-    with served(Siebel()) as siebel, served(Sem()) as sem:
+def servers() -> Iterator[tuple[StandIn, StandIn]]:
+    with serving(Siebel()) as siebel, serving(Sem()) as sem:
         yield siebel, sem
 
 
 @pytest.fixture
-def siebel(servers: tuple[Served, Served], deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Served:
+def siebel(
+    servers: tuple[StandIn, StandIn], deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> StandIn:
     for server in servers:
-        server.desk.reset()
+        server.reset()
         server.connect(monkeypatch)
     monkeypatch.setenv("CRM_CONNECTOR", "siebel")
     connectors.crm.cache_clear()
     return servers[0]
 
 
-def rows(siebel: Served, component: str) -> list[dict[str, str]]:
-    vendor = siebel.desk.vendor
+def rows(siebel: StandIn, component: str) -> list[dict[str, str]]:
+    vendor = siebel.vendor
     assert isinstance(vendor, Siebel)
     return list(vendor.components[component].rows.values())
 
@@ -55,7 +57,7 @@ def later(deployment: Deployment) -> None:
     deployment.run_queues()
 
 
-def test_post_thread_reply_lead_and_campaign(deployment: Deployment, siebel: Served) -> None:
+def test_post_thread_reply_lead_and_campaign(deployment: Deployment, siebel: StandIn) -> None:
     post = factories.post(uniqueId="1", authorId="jane", authorName="jane_1")
     first = deployment.call("POST", "/social/posts", post).json["postId"]
     thread = factories.post(uniqueId="2", authorId="jane", authorName="jane_1", parentId="1")
@@ -95,7 +97,7 @@ def test_post_thread_reply_lead_and_campaign(deployment: Deployment, siebel: Ser
 
 
 def test_siebel_away_in_the_middle_loses_nothing_and_does_nothing_twice(
-    deployment: Deployment, siebel: Served
+    deployment: Deployment, siebel: StandIn
 ) -> None:
     posts = [factories.post() for _ in range(5)]
     ids = [deployment.call("POST", "/social/posts", post).json["postId"] for post in posts[:2]]
@@ -113,7 +115,7 @@ def test_siebel_away_in_the_middle_loses_nothing_and_does_nothing_twice(
     assert refused.headers["Retry-After"]
     assert deployment.call("GET", "/campaigns").status == 503
 
-    siebel.mend()
+    siebel.heal()
     later(deployment)
 
     assert {state(deployment, post_id)["status"] for post_id in ids} == {"synced"}
@@ -126,18 +128,18 @@ def test_siebel_away_in_the_middle_loses_nothing_and_does_nothing_twice(
 
 
 def test_a_lead_refused_while_siebel_is_away_is_repeated_under_its_key(
-    deployment: Deployment, siebel: Served
+    deployment: Deployment, siebel: StandIn
 ) -> None:
     lead, headers = factories.lead(), {"Idempotency-Key": "k-1"}
     siebel.fault(kind="status", status=503)
     assert deployment.call("POST", "/leads", lead, headers=headers).status == 503
-    siebel.mend()
+    siebel.heal()
     assert deployment.call("POST", "/leads", lead, headers=headers).status == 201
     later(deployment)
     assert len(rows(siebel, "Lead")) == 1
 
 
-def test_answers_lost_after_the_write_make_no_second_record(deployment: Deployment, siebel: Served) -> None:
+def test_answers_lost_after_the_write_make_no_second_record(deployment: Deployment, siebel: StandIn) -> None:
     for path in ("Contact/Contact$", "SM Contact Social Profile$", "Service Request$", "CreateLeads"):
         siebel.fault(kind="answerLost", count=4, method="POST", path=path)
     post_id = deployment.call("POST", "/social/posts", factories.post()).json["postId"]
@@ -150,7 +152,7 @@ def test_answers_lost_after_the_write_make_no_second_record(deployment: Deployme
     assert len(rows(siebel, "SM Contact Social Profile")) == 1
 
 
-def test_a_hundred_leads_at_once_are_one_in_siebel(deployment: Deployment, siebel: Served) -> None:
+def test_a_hundred_leads_at_once_are_one_in_siebel(deployment: Deployment, siebel: StandIn) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     lead = factories.lead()
@@ -161,7 +163,7 @@ def test_a_hundred_leads_at_once_are_one_in_siebel(deployment: Deployment, siebe
     assert len(rows(siebel, "Lead")) == len(rows(siebel, "Contact")) == 1
 
 
-def test_a_data_error_of_siebel_is_not_repeated(deployment: Deployment, siebel: Served) -> None:
+def test_a_data_error_of_siebel_is_not_repeated(deployment: Deployment, siebel: StandIn) -> None:
     words = '{"ERROR": "Abstract is required(SBL-DAT-00498)"}'
     siebel.fault(kind="status", status=500, body=words, method="POST", path="Service Request$")
     post_id = deployment.call("POST", "/social/posts", factories.post()).json["postId"]

@@ -21,6 +21,7 @@ from switchboard.dynamo import ConditionFailed
 from switchboard.surveys import responses
 from tests.support import factories, faults
 from tests.support.deployment import Context, Deployment
+from tests.support.stand_ins import StandIn, serving
 from tests.support.surveys import (
     INVITATIONS,
     SURVEY,
@@ -33,7 +34,6 @@ from tests.support.surveys import (
     tell,
     tick,
 )
-from tests.support.vendors import Sandbox, configured, serving
 
 DUMPS = f"/surveys/{SURVEY}/dumps"
 LONG = 900_000
@@ -41,18 +41,18 @@ LONG = 900_000
 
 
 @pytest.fixture
-def vendor(deployment: Deployment) -> Iterator[Sandbox]:
+def vendor(deployment: Deployment) -> Iterator[StandIn]:
     with serving(QuestionPro()) as sandbox:
-        configured(sandbox, deployment.patch)
+        sandbox.connect(deployment.patch)
         yield sandbox
 
 
-def many(vendor: Sandbox, count: int) -> None:
+def many(vendor: StandIn, count: int) -> None:
     path = f"/_control/questionpro/surveys/{SURVEY}/responses"
     vendor.client.post(path, json={"count": count}).raise_for_status()
 
 
-def some(vendor: Sandbox, *items: dict[str, Any]) -> None:
+def some(vendor: StandIn, *items: dict[str, Any]) -> None:
     path = f"/_control/questionpro/surveys/{SURVEY}/responses"
     vendor.client.post(path, json={"items": items}).raise_for_status()
 
@@ -113,7 +113,7 @@ def table(found: dict[str, Any]) -> list[list[str]]:
 
 
 class TestFiles:
-    def test_a_dump_has_every_response_once(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_dump_has_every_response_once(self, deployment: Deployment, vendor: StandIn) -> None:
         settings(deployment, pageSize=3)
         many(vendor, 8)
         dump_id = deployment.call("POST", DUMPS, {}).json["dumpId"]
@@ -124,20 +124,20 @@ class TestFiles:
         assert found["countCheck"] == {"survey": 8, "ours": 8, "agrees": True}
         assert len(table(found)) == 9
 
-    def test_a_line_is_the_vendors_item_unchanged(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_line_is_the_vendors_item_unchanged(self, deployment: Deployment, vendor: StandIn) -> None:
         raw = '{"responseID":1, "surveyID":2,"z":1.50,"a":"\\u00e9 \\/ é \u2028","big":12345678901234567890}'
         page = f'{{"pagination":{{"totalItems":1,"totalPages":1,"currentPage":1}},\n"response":[\n{raw} ]}}'
         vendor.fault(kind="status", status=200, body=page)
         assert gzip.decompress(content(dump(deployment), "json")).decode() == raw + "\n"
 
-    def test_the_csv_is_no_place_for_formulas(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_the_csv_is_no_place_for_formulas(self, deployment: Deployment, vendor: StandIn) -> None:
         bad = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", " =1", 'a "quoted", cell\nof two lines']
         some(vendor, *(item(number, text=text) for number, text in enumerate(bad, 1)))
         rows = table(dump(deployment))
         column = rows[0].index("Q2 (7000001)")
         assert [row[column] for row in rows[1:]] == [f"'{text}" for text in bad[:-1]] + [bad[-1]]
 
-    def test_columns_stay_where_they_are(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_columns_stay_where_they_are(self, deployment: Deployment, vendor: StandIn) -> None:
         some(vendor, item(1, status="Started"))
         first = table(dump(deployment))[0]
         some(vendor, item(2, custom={"custom9": "nine"}))
@@ -145,7 +145,7 @@ class TestFiles:
         assert second[: len(first)] == first
         assert set(second) - set(first) == {"Q2 (7000001)", "custom9"}
 
-    def test_parquet_is_the_same_table(self, deployment: Deployment, vendor: Sandbox, tmp_path: Path) -> None:
+    def test_parquet_is_the_same_table(self, deployment: Deployment, vendor: StandIn, tmp_path: Path) -> None:
         settings(deployment, parquet=True)
         some(vendor, item(1, text="=1+1"), item(2, custom={"custom9": "nine"}))
         found = dump(deployment)
@@ -160,7 +160,7 @@ class TestFiles:
         assert rows == [("1", "=1+1", None, None), ("2", "Nothing.", "nine", None)]
         assert len(table(found)) == 3
 
-    def test_the_manifest_tells_counts_and_digests(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_the_manifest_tells_counts_and_digests(self, deployment: Deployment, vendor: StandIn) -> None:
         many(vendor, 2)
         found = dump(deployment)
         held = aws.s3().get_object(Bucket="dumps", Key=key_of(found["manifest"]))["Body"].read()
@@ -168,14 +168,14 @@ class TestFiles:
         assert (manifest["rows"], manifest["dumpId"]) == (2, found["dumpId"])
         assert [file["sha256"] for file in manifest["files"]] == [file["sha256"] for file in found["files"]]
 
-    def test_an_empty_survey_has_files_too(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_an_empty_survey_has_files_too(self, deployment: Deployment, vendor: StandIn) -> None:
         found = dump(deployment)
         assert (found["status"], found["rows"], lines(found)) == ("complete", 0, [])
         assert len(table(found)) == 1
 
 
 class TestIncremental:
-    def test_only_what_is_new_and_late_arrivals_too(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_only_what_is_new_and_late_arrivals_too(self, deployment: Deployment, vendor: StandIn) -> None:
         now = datetime.now(UTC)
         some(vendor, item(1), item(2))
         assert numbers(dump(deployment)) == [1, 2]
@@ -188,7 +188,7 @@ class TestIncremental:
         assert len(numbers(dump(deployment, full=True))) == 4
 
     def test_one_that_was_partial_comes_again_when_it_is_complete(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         some(vendor, item(1, status="Started"), item(2))
         dump(deployment)
@@ -199,7 +199,7 @@ class TestIncremental:
         assert numbers(second) == [1]
         assert second["countCheck"]["agrees"] is True
 
-    def test_each_partner_is_given_everything(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_each_partner_is_given_everything(self, deployment: Deployment, vendor: StandIn) -> None:
         some(vendor, item(1))
         dump(deployment)
         key = deployment.partner("surveys:write", "surveys:read")
@@ -211,7 +211,7 @@ class TestIncremental:
         assert deployment.call("GET", DUMPS, key=other).json["items"] == []
         assert len(deployment.call("GET", DUMPS).json["items"]) == 2
 
-    def test_a_difference_is_told(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_difference_is_told(self, deployment: Deployment, vendor: StandIn) -> None:
         some(vendor, item(1), item(2))
         dump(deployment)
         survey = vendor.vendor
@@ -221,7 +221,7 @@ class TestIncremental:
 
 
 class TestOneAtATime:
-    def test_a_second_run_is_refused_while_one_is_on(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_second_run_is_refused_while_one_is_on(self, deployment: Deployment, vendor: StandIn) -> None:
         many(vendor, 2)
         first = deployment.call("POST", DUMPS, {}).json
         again = deployment.call("POST", DUMPS, {})
@@ -232,7 +232,7 @@ class TestOneAtATime:
         assert deployment.call("POST", DUMPS, {}).status == 202
 
     def test_one_that_is_resubmitted_waits_for_the_one_that_runs(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         many(vendor, 2)
         vendor.client.put("/_control/questionpro/limits", json={"quota": 0})
@@ -254,7 +254,7 @@ class TestOneAtATime:
         assert len(numbers(state(deployment, first["dumpId"]))) == 2
 
     def test_one_that_lost_its_lease_writes_nothing_more(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         """Two workers at once on one dump: the elder one's time is over, and he comes back."""
         settings(deployment, pageSize=2)
@@ -281,7 +281,7 @@ class TestOneAtATime:
 
 
 class TestFaults:
-    def test_a_minute_that_is_full_is_waited_out(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_minute_that_is_full_is_waited_out(self, deployment: Deployment, vendor: StandIn) -> None:
         settings(deployment, pageSize=2)
         many(vendor, 6)
         vendor.client.put("/_control/questionpro/limits", json={"perMinute": 2})
@@ -295,7 +295,7 @@ class TestFaults:
         assert (found["status"], len(set(numbers(found)))) == ("complete", 6)
 
     def test_a_quota_that_is_used_up_ends_the_dump_and_says_so(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         settings(deployment, pageSize=2)
         many(vendor, 6)
@@ -314,7 +314,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("lie", ["stuckPage", "wrongPage"])
     def test_a_page_that_comes_again_is_an_error(
-        self, deployment: Deployment, vendor: Sandbox, lie: str
+        self, deployment: Deployment, vendor: StandIn, lie: str
     ) -> None:
         settings(deployment, pageSize=2)
         many(vendor, 6)
@@ -326,7 +326,7 @@ class TestFaults:
         assert "page" in found["error"]
 
     def test_killed_at_every_request_nothing_is_lost_or_doubled(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         """The worker dies at one request after the other, before and after it took effect."""
         settings(deployment, pageSize=3)
@@ -353,7 +353,7 @@ class TestFaults:
         assert sorted(numbers(found)) == [1] + [10_000_000 + index for index in range(8)]
         assert found["unmatched"] == 9
 
-    def test_killed_between_every_two_durable_writes(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_killed_between_every_two_durable_writes(self, deployment: Deployment, vendor: StandIn) -> None:
         """Behind each write to the ledger and to S3, one after the other, until a dump needs no more."""
         area = {"surveys": {f"9{number}": {"pageSize": 2} for number in range(40)}}
         assert deployment.call("PUT", "/settings/surveys", area).status == 200
@@ -383,7 +383,7 @@ class TestFaults:
             writes += 1
         assert writes >= 12
 
-    def test_a_dead_worker_costs_at_most_a_page(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_dead_worker_costs_at_most_a_page(self, deployment: Deployment, vendor: StandIn) -> None:
         settings(deployment, pageSize=2)
         many(vendor, 8)
         dump_id = deployment.call("POST", DUMPS, {}).json["dumpId"]
@@ -405,7 +405,7 @@ class TestIntoTheCrm:
         ).json["items"]
         return items
 
-    def test_a_response_lands_on_its_customer(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_response_lands_on_its_customer(self, deployment: Deployment, vendor: StandIn) -> None:
         """By the invitation's customer, by an e-mail address, by the external reference."""
         ids = [
             builtin().records.create_customer(factories.customer(email=f"jane.{name}@example.com"))[
@@ -436,7 +436,7 @@ class TestIntoTheCrm:
         assert len(deployment.call("GET", "/ledger", query=query).json["items"]) == 1
 
     def test_one_that_matches_nobody_waits_for_its_customer(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         issued = invite(deployment, email="late@example.com")
         answer(vendor, issued["surveyUrl"])
@@ -452,7 +452,7 @@ class TestIntoTheCrm:
         found = deployment.call("GET", f"/ledger/{entry['ledgerId']}").json
         assert (found["status"], found["customerId"]) == ("synced", customer["accountId"])
 
-    def test_webhook_and_dump_bring_it_once(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_webhook_and_dump_bring_it_once(self, deployment: Deployment, vendor: StandIn) -> None:
         customer = builtin().records.create_customer(factories.customer())
         issued = invite(deployment, customerId=customer["accountId"])
         hook(deployment, answer(vendor, issued["surveyUrl"]))
@@ -463,7 +463,7 @@ class TestIntoTheCrm:
         assert [entry["status"] for entry in items] == ["synced"]
 
     def test_one_of_enormous_size_is_kept_as_far_as_it_goes(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         customer = builtin().records.create_customer(factories.customer(email="jane@example.com"))
         question = item(1, text="😀" * 4_000)["responseSet"][1]
@@ -476,7 +476,7 @@ class TestIntoTheCrm:
         assert len(json.loads(lines(found)[0])["responseSet"]) == 60
 
     def test_a_crm_that_keeps_no_responses_costs_no_dump(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         issued = invite(deployment)
         answer(vendor, issued["surveyUrl"])
@@ -486,7 +486,7 @@ class TestIntoTheCrm:
         assert shown(deployment, issued["invitationId"])["status"] == "responded"
         assert deployment.call("GET", "/ledger", query={"flow": "survey_response"}).json["items"] == []
 
-    def test_they_go_with_their_customer(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_they_go_with_their_customer(self, deployment: Deployment, vendor: StandIn) -> None:
         customer = builtin().records.create_customer(factories.customer())
         issued = invite(deployment, customerId=customer["accountId"])
         hook(deployment, answer(vendor, issued["surveyUrl"]))
@@ -495,7 +495,7 @@ class TestIntoTheCrm:
 
 
 class TestSchedule:
-    def test_a_nightly_dump_starts_once_at_its_time(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_nightly_dump_starts_once_at_its_time(self, deployment: Deployment, vendor: StandIn) -> None:
         many(vendor, 2)
         soon = clock.now() + timedelta(hours=2)
         expression = f"cron({soon.minute} {soon.hour} * * ? *)"
@@ -514,7 +514,7 @@ class TestSchedule:
         assert len(deployment.call("GET", DUMPS).json["items"]) == 2
 
     def test_a_rate_runs_at_once_and_waits_for_one_that_is_on(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         settings(deployment, schedule={"expression": "rate(5 minutes)"})
         deployment.call("POST", DUMPS, {})

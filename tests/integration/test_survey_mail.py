@@ -15,6 +15,7 @@ from switchboard import aws
 from switchboard.crm_events import new_event
 from tests.support import factories, faults
 from tests.support.deployment import Deployment
+from tests.support.stand_ins import StandIn, serving
 from tests.support.surveys import (
     INVITATIONS,
     SURVEY,
@@ -27,7 +28,6 @@ from tests.support.surveys import (
     tell,
     tick,
 )
-from tests.support.vendors import Sandbox, configured, serving
 
 ENGLISH = {
     "subject": "{firstName|Hello}, how was it?",
@@ -45,9 +45,9 @@ MAIL = {
 
 
 @pytest.fixture
-def vendor(deployment: Deployment) -> Iterator[Sandbox]:
+def vendor(deployment: Deployment) -> Iterator[StandIn]:
     with serving(QuestionPro()) as sandbox:
-        configured(sandbox, deployment.patch)
+        sandbox.connect(deployment.patch)
         yield sandbox
 
 
@@ -122,7 +122,7 @@ def delivery(deployment: Deployment) -> dict[str, Any]:
 
 class TestContent:
     def test_a_mail_has_the_url_in_the_persons_language(
-        self, deployment: Deployment, vendor: Sandbox, outbox: Outbox
+        self, deployment: Deployment, vendor: StandIn, outbox: Outbox
     ) -> None:
         mailed(deployment)
         name = "<b>Jane</b>\r\nBcc: all@example.com"
@@ -167,7 +167,7 @@ class TestContent:
 
 class TestOnce:
     def test_a_rule_mails_once_whatever_comes_twice(
-        self, deployment: Deployment, vendor: Sandbox, outbox: Outbox
+        self, deployment: Deployment, vendor: StandIn, outbox: Outbox
     ) -> None:
         mailed(deployment, rules=[{"object": "customer", "event": "create"}])
         customer = builtin().records.create_customer(factories.customer())
@@ -183,7 +183,7 @@ class TestOnce:
         assert delivery(deployment)["customerId"] == customer["accountId"]
 
     def test_a_worker_that_dies_after_it_was_sent(
-        self, deployment: Deployment, vendor: Sandbox, outbox: Outbox
+        self, deployment: Deployment, vendor: StandIn, outbox: Outbox
     ) -> None:
         mailed(deployment)
         invite(deployment)
@@ -220,7 +220,7 @@ class TestOnce:
     def test_what_ses_refuses_waits_for_a_person(
         self,
         deployment: Deployment,
-        vendor: Sandbox,
+        vendor: StandIn,
         outbox: Outbox,
         failure: Any,
         status: str,
@@ -245,7 +245,7 @@ class TestOnce:
         ids=["too many", "away"],
     )
     def test_what_was_not_sent_is_sent_later(
-        self, deployment: Deployment, vendor: Sandbox, outbox: Outbox, failure: Any
+        self, deployment: Deployment, vendor: StandIn, outbox: Outbox, failure: Any
     ) -> None:
         mailed(deployment)
         invite(deployment)
@@ -259,7 +259,7 @@ class TestOnce:
 
 class TestWayOut:
     def test_one_click_ends_reminders_and_invitations(
-        self, deployment: Deployment, vendor: Sandbox, outbox: Outbox
+        self, deployment: Deployment, vendor: StandIn, outbox: Outbox
     ) -> None:
         mailed(deployment, reminders={"max": 3, "afterDays": 3})
         invite(deployment, email="jane@example.com")
@@ -295,7 +295,7 @@ class TestWayOut:
         assert shown(deployment, other["invitationId"])["reminders"] == 3
 
     def test_who_answered_before_the_mail_went_out_gets_none(
-        self, deployment: Deployment, vendor: Sandbox, outbox: Outbox
+        self, deployment: Deployment, vendor: StandIn, outbox: Outbox
     ) -> None:
         mailed(deployment)
         outbox.failures = [(503, "Unavailable", "")]
@@ -308,7 +308,7 @@ class TestWayOut:
         assert (outbox.sent, delivery(deployment)["status"]) == ([], "unchanged")
 
 
-def test_the_crm_sends_the_mail_for_a_call_too(deployment: Deployment, vendor: Sandbox) -> None:
+def test_the_crm_sends_the_mail_for_a_call_too(deployment: Deployment, vendor: StandIn) -> None:
     settings(deployment, delivery="crm")
     customer = builtin().records.create_customer(factories.customer())
     issued = invite(deployment, customerId=customer["accountId"])

@@ -20,16 +20,16 @@ from switchboard.settings.survey_vendor import Rpc, VendorSettings
 from switchboard.survey_vendor import Contact
 from tests.support import factories
 from tests.support.deployment import Context, Deployment
+from tests.support.stand_ins import StandIn, serving
 from tests.support.surveys import INVITATIONS, SURVEY, answer, builtin, invite, shown
-from tests.support.vendors import Sandbox, configured, serving
 
 TRANSPORTS = ("xmlrpc", "soap")
 
 
 @pytest.fixture
-def vendor(deployment: Deployment) -> Iterator[Sandbox]:
+def vendor(deployment: Deployment) -> Iterator[StandIn]:
     with serving(QuestionPro()) as sandbox:
-        configured(sandbox, deployment.patch)
+        sandbox.connect(deployment.patch)
         yield sandbox
 
 
@@ -56,7 +56,7 @@ def dump(deployment: Deployment) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_from_the_url_to_the_dump(deployment: Deployment, vendor: Sandbox, transport: str) -> None:
+def test_from_the_url_to_the_dump(deployment: Deployment, vendor: StandIn, transport: str) -> None:
     spoken(deployment, transport)
     customer = builtin().records.create_customer(factories.customer())
     name = "Ann & <b>Bob</b> Ünal"
@@ -86,7 +86,7 @@ def test_from_the_url_to_the_dump(deployment: Deployment, vendor: Sandbox, trans
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_fault_says_whose_it_is(deployment: Deployment, vendor: Sandbox, transport: str) -> None:
+def test_a_fault_says_whose_it_is(deployment: Deployment, vendor: StandIn, transport: str) -> None:
     rest = connector(transport)
     contact = Contact("jane@example.com")
     vendor.client.put("/_control/questionpro/limits", json={"quota": 0})
@@ -107,7 +107,7 @@ def test_a_fault_says_whose_it_is(deployment: Deployment, vendor: Sandbox, trans
     assert control.value.code == "invalid"
 
 
-def test_names_and_arguments_are_settings(deployment: Deployment, vendor: Sandbox) -> None:
+def test_names_and_arguments_are_settings(deployment: Deployment, vendor: StandIn) -> None:
     vendor.fault(
         kind="status",
         status=200,
@@ -126,7 +126,7 @@ def test_names_and_arguments_are_settings(deployment: Deployment, vendor: Sandbo
     ]
 
 
-def test_our_envelope_is_the_one_of_an_independent_client(deployment: Deployment, vendor: Sandbox) -> None:
+def test_our_envelope_is_the_one_of_an_independent_client(deployment: Deployment, vendor: StandIn) -> None:
     """zeep reads the endpoint's description, is answered by it, and writes the same call as we do."""
     base = vendor.vendor.base_url(vendor.origin)
     with httpx.Client(trust_env=False) as http:
@@ -166,7 +166,7 @@ HOSTILE = {
 class TestHostile:
     @pytest.mark.parametrize("transport", TRANSPORTS)
     def test_xml_that_nobody_should_read_is_refused(
-        self, deployment: Deployment, vendor: Sandbox, transport: str
+        self, deployment: Deployment, vendor: StandIn, transport: str
     ) -> None:
         for body in HOSTILE.values():
             vendor.heal()
@@ -175,7 +175,7 @@ class TestHostile:
                 connector(transport).survey_url(SURVEY, Contact("jane@example.com"))
             assert raised.value.code == "remote-unexpected"
 
-    def test_a_huge_answer_is_not_read(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_huge_answer_is_not_read(self, deployment: Deployment, vendor: StandIn) -> None:
         deployment.patch.setattr("switchboard.connectors.survey_rpc.MAX_ANSWER", 10_000)
         vendor.fault(kind="status", status=200, body=f"<a>{'x' * 20_000}</a>")
         with pytest.raises(VendorError) as raised:

@@ -14,6 +14,7 @@ from switchboard.connectors.builtin_crm import RecordRef
 from switchboard.crm_events import CrmEvent, new_event
 from tests.support import factories, faults
 from tests.support.deployment import Context, Deployment
+from tests.support.stand_ins import StandIn, serving
 from tests.support.surveys import (
     INVITATIONS,
     SURVEY,
@@ -27,19 +28,18 @@ from tests.support.surveys import (
     tell,
     tick,
 )
-from tests.support.vendors import Sandbox, configured, serving
 
 
 @pytest.fixture
-def vendor(deployment: Deployment) -> Iterator[Sandbox]:
+def vendor(deployment: Deployment) -> Iterator[StandIn]:
     with serving(QuestionPro()) as sandbox:
-        configured(sandbox, deployment.patch)
+        sandbox.connect(deployment.patch)
         yield sandbox
 
 
 class TestInvitation:
     def test_a_person_gets_a_url_with_the_extra_parameters(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         issued = invite(deployment)
         assert issued["status"] == "issued"
@@ -51,7 +51,7 @@ class TestInvitation:
         assert (sent["surveyID"], sent["custom2"]) == (int(SURVEY), "C9")
 
     def test_the_same_person_and_transaction_get_the_same_url(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         first = invite(deployment, email="Jane@Example.com", transactionId="t")
         again = deployment.call(
@@ -62,7 +62,7 @@ class TestInvitation:
         assert other["surveyUrl"] != first["surveyUrl"]
         assert len(vendor.calls()) == 2
 
-    def test_parameters_go_where_the_settings_put_them(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_parameters_go_where_the_settings_put_them(self, deployment: Deployment, vendor: StandIn) -> None:
         settings(deployment, variables={"employeeId": "custom1"})
         issued = invite(deployment, parameters={"employeeId": "E7", "custom5": "five", "zone": 3})
         assert parse_qs(urlsplit(issued["surveyUrl"]).query) == {
@@ -73,7 +73,7 @@ class TestInvitation:
         }
 
     def test_a_bad_one_is_refused_and_the_vendor_not_asked(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         for bad in ({"email": "nobody"}, {"email": None}, {"colour": "red"}, {"parameters": {"a": [1]}}):
             reply = deployment.call("POST", INVITATIONS, factories.invitation(**bad))
@@ -81,7 +81,7 @@ class TestInvitation:
             assert any(next(iter(bad)) in error["pointer"] for error in reply.json["errors"])
         assert vendor.calls() == []
 
-    def test_a_vendor_that_is_away_costs_nothing(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_vendor_that_is_away_costs_nothing(self, deployment: Deployment, vendor: StandIn) -> None:
         body = factories.invitation()
         vendor.fault(kind="down")
         reply = deployment.call("POST", INVITATIONS, body)
@@ -90,7 +90,7 @@ class TestInvitation:
         vendor.heal()
         assert deployment.call("POST", INVITATIONS, body).status == 201
 
-    def test_what_was_refused_can_be_corrected(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_what_was_refused_can_be_corrected(self, deployment: Deployment, vendor: StandIn) -> None:
         body = factories.invitation(mobile="123")
         words = '{"response":{"error":{"httpStatusCode":400,"id":1002,"message":"Bad mobile."}}}'
         vendor.fault(kind="status", status=400, body=words, count=1)
@@ -105,19 +105,19 @@ class TestInvitation:
         ['{"surveyURL":"https://q.example/t/1"}', '{"response":{"surveyURL":"https://q.example/t/1"}}'],
         ids=["as documented", "as the SDK reads it"],
     )
-    def test_both_reply_shapes_are_read(self, deployment: Deployment, vendor: Sandbox, body: str) -> None:
+    def test_both_reply_shapes_are_read(self, deployment: Deployment, vendor: StandIn, body: str) -> None:
         vendor.fault(kind="status", status=200, body=body)
         assert invite(deployment)["surveyUrl"].startswith("https://q.example/t/1?custom1=")
 
     @pytest.mark.parametrize("body", ["{}", "[]", "nonsense", '{"surveyURL":"javascript:alert(1)"}'])
     def test_an_answer_without_a_url_is_the_vendors_fault(
-        self, deployment: Deployment, vendor: Sandbox, body: str
+        self, deployment: Deployment, vendor: StandIn, body: str
     ) -> None:
         vendor.fault(kind="status", status=200, body=body)
         reply = deployment.call("POST", INVITATIONS, factories.invitation())
         assert (reply.status, reply.json["code"]) == (502, "remote-unexpected")
 
-    def test_a_quota_that_is_used_up_is_no_rate_limit(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_quota_that_is_used_up_is_no_rate_limit(self, deployment: Deployment, vendor: StandIn) -> None:
         vendor.client.put("/_control/questionpro/limits", json={"quota": 0})
         reply = deployment.call("POST", INVITATIONS, factories.invitation())
         assert (reply.status, reply.json["code"]) == (503, "remote-quota")
@@ -130,7 +130,7 @@ class TestInvitation:
         reply = deployment.call("POST", INVITATIONS, factories.invitation())
         assert (reply.status, reply.json["code"]) == (503, "not-configured")
 
-    def test_another_partners_invitation_is_not_there(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_another_partners_invitation_is_not_there(self, deployment: Deployment, vendor: StandIn) -> None:
         mine, theirs = (deployment.partner("surveys:write", "surveys:read") for _ in range(2))
         body = factories.invitation()
         issued = deployment.call("POST", INVITATIONS, body, key=mine).json
@@ -143,7 +143,7 @@ class TestInvitation:
         items = deployment.call("GET", INVITATIONS, key=theirs).json["items"]
         assert issued["invitationId"] not in [item["invitationId"] for item in items]
 
-    def test_who_opted_out_is_asked_nothing(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_who_opted_out_is_asked_nothing(self, deployment: Deployment, vendor: StandIn) -> None:
         body = {"email": "Jane@example.com"}
         assert deployment.call("PUT", "/surveys/opt-outs", body).status == 204
         reply = deployment.call("POST", INVITATIONS, factories.invitation(email="jane@example.com"))
@@ -156,7 +156,7 @@ class TestInvitation:
 
 class TestKilledWorker:
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-    def test_while_it_makes_an_invitation(self, deployment: Deployment, vendor: Sandbox, after: bool) -> None:
+    def test_while_it_makes_an_invitation(self, deployment: Deployment, vendor: StandIn, after: bool) -> None:
         """At each of its requests; the sweeper completes it, and a repeat gets what came of it."""
         deployment.call("GET", INVITATIONS)
         deployment.patch.setattr(config, "STALENESS", 3600.0)
@@ -182,7 +182,7 @@ class TestKilledWorker:
         assert len(listed(deployment, limit="100")) == 17
 
     def test_an_invitation_that_is_made_is_completed_when_an_answer_got_lost(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         """DynamoDB has taken the invitation, and the caller, who is told of a failure, never asks again."""
         settings(deployment, delivery="crm")
@@ -204,7 +204,7 @@ class TestKilledWorker:
             assert noted["url"] == again.json["surveyUrl"]
         assert len(vendor.calls()) == 2
 
-    def test_while_it_takes_a_response(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_while_it_takes_a_response(self, deployment: Deployment, vendor: StandIn) -> None:
         customer = builtin().records.create_customer(factories.customer())
         deployment.call("GET", INVITATIONS)
         deployment.patch.setattr(config, "STALENESS", 3600.0)
@@ -228,7 +228,7 @@ class TestKilledWorker:
 
 class TestBatch:
     def test_a_batch_is_one_call_and_answered_item_by_item(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         known = factories.invitation()
         before = deployment.call("POST", INVITATIONS, known).json
@@ -247,7 +247,7 @@ class TestBatch:
             assert shown(deployment, item["invitationId"])["email"] == body["email"]
 
     def test_one_that_the_vendor_refuses_spoils_no_other(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         vendor.fault(kind="status", status=400, path="batch-survey-urls")
         vendor.fault(kind="status", status=400, path="survey-url$", count=1)
@@ -255,13 +255,13 @@ class TestBatch:
         items = deployment.call("POST", f"{INVITATIONS}/batch", {"invitations": wanted}).json["items"]
         assert [item["httpStatus"] for item in items] == [502, 201]
 
-    def test_a_batch_has_1_to_100(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_batch_has_1_to_100(self, deployment: Deployment, vendor: StandIn) -> None:
         for many in ([], [factories.invitation()] * 101):
             assert deployment.call("POST", f"{INVITATIONS}/batch", {"invitations": many}).status == 422
 
 
 class TestWhoHasAnswered:
-    def test_the_webhook_marks_the_invitation(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_the_webhook_marks_the_invitation(self, deployment: Deployment, vendor: StandIn) -> None:
         issued, waiting = invite(deployment), invite(deployment)
         item = answer(vendor, issued["surveyUrl"])
         assert [hook(deployment, item), hook(deployment, item)] == [200, 200]
@@ -271,7 +271,7 @@ class TestWhoHasAnswered:
         assert listed(deployment, status="issued") == [waiting["invitationId"]]
         assert set(listed(deployment)) == {issued["invitationId"], waiting["invitationId"]}
 
-    def test_a_wrong_token_is_not_found(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_wrong_token_is_not_found(self, deployment: Deployment, vendor: StandIn) -> None:
         item = answer(vendor, invite(deployment)["surveyUrl"])
         assert hook(deployment, item, token="guess") == 404
 
@@ -280,12 +280,12 @@ class TestWhoHasAnswered:
 
     @pytest.mark.parametrize("item", [{}, {"surveyID": 1}, {"surveyID": 1, "responseID": True}, []])
     def test_what_is_no_response_is_refused(
-        self, deployment: Deployment, vendor: Sandbox, item: object
+        self, deployment: Deployment, vendor: StandIn, item: object
     ) -> None:
         assert hook(deployment, item) == 422
 
     def test_one_who_has_only_begun_may_still_be_reminded(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         issued = invite(deployment)
         item = answer(vendor, issued["surveyUrl"], status="Started")
@@ -294,7 +294,7 @@ class TestWhoHasAnswered:
         hook(deployment, item | {"responseStatus": "Completed"})
         assert shown(deployment, issued["invitationId"])["status"] == "responded"
 
-    def test_a_list_has_pages(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_list_has_pages(self, deployment: Deployment, vendor: StandIn) -> None:
         made = [invite(deployment)["invitationId"] for _ in range(5)]
         found: list[str] = []
         query = {"limit": "2"}
@@ -317,7 +317,7 @@ class TestReminders:
         return count
 
     def test_who_has_not_answered_is_reminded_at_most_so_often(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         settings(deployment, reminders={"max": 2})
         issued, answered = invite(deployment), invite(deployment)
@@ -328,7 +328,7 @@ class TestReminders:
         assert shown(deployment, answered["invitationId"])["status"] == "responded"
 
     def test_a_round_that_is_repeated_reminds_nobody_twice(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         issued = invite(deployment)
         self.remind(deployment)
@@ -340,7 +340,7 @@ class TestReminders:
         do(found, {}, has_time=lambda: True)
         assert shown(deployment, issued["invitationId"])["reminders"] == 1
 
-    def test_a_round_that_is_too_long_goes_on(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_round_that_is_too_long_goes_on(self, deployment: Deployment, vendor: StandIn) -> None:
         issued = [invite(deployment)["invitationId"] for _ in range(3)]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tests.support.deployment.Context", lambda: Context(remaining=18_000))
@@ -350,7 +350,7 @@ class TestReminders:
         assert entry["status"] == "synced"
         assert entry["attempts"] > 2
 
-    def test_reminders_and_the_end_come_by_themselves(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_reminders_and_the_end_come_by_themselves(self, deployment: Deployment, vendor: StandIn) -> None:
         settings(deployment, reminders={"max": 1, "afterDays": 3}, expiresDays=10)
         issued = invite(deployment)
         tick()
@@ -367,7 +367,7 @@ class TestReminders:
         hook(deployment, answer(vendor, issued["surveyUrl"]))
         assert shown(deployment, issued["invitationId"])["status"] == "responded"
 
-    def test_none_comes_by_itself_in_quiet_hours(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_none_comes_by_itself_in_quiet_hours(self, deployment: Deployment, vendor: StandIn) -> None:
         now = clock.now()
         begin, end = (f"{now + timedelta(hours=hours):%H:00}" for hours in (-1, 2))
         quiet = {"quietHours": {"from": begin, "to": end}}
@@ -400,7 +400,7 @@ class TestTriggerScope:
         items: list[dict[str, Any]] = deployment.call("GET", INVITATIONS).json["items"]
         return items
 
-    def test_a_case_that_is_closed_asks_its_customer(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_case_that_is_closed_asks_its_customer(self, deployment: Deployment, vendor: StandIn) -> None:
         rule = self.RULE | {"parameters": {"employeeId": "assignedTo", "country": "customer.country"}}
         settings(deployment, rules=[rule])
         account_id, event = self.case()
@@ -412,7 +412,7 @@ class TestTriggerScope:
         noted = builtin().records.get(RecordRef(account_id))["surveyInvitations"][SURVEY]
         assert noted == {"url": found["surveyUrl"], "reminders": 0}
 
-    def test_the_same_event_or_case_again_asks_once(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_the_same_event_or_case_again_asks_once(self, deployment: Deployment, vendor: StandIn) -> None:
         settings(deployment, rules=[self.RULE])
         _, event = self.case()
         tell(deployment, event, event)
@@ -430,7 +430,7 @@ class TestTriggerScope:
         ids=["condition", "sampling", "cooldown"],
     )
     def test_a_rule_leaves_people_alone(
-        self, deployment: Deployment, vendor: Sandbox, change: dict[str, Any], criterion: str
+        self, deployment: Deployment, vendor: StandIn, change: dict[str, Any], criterion: str
     ) -> None:
         settings(deployment, rules=[self.RULE | change])
         _, event = self.case(email="jane@example.com")
@@ -446,7 +446,7 @@ class TestTriggerScope:
             tell(deployment, event.model_copy(update={"event_id": "evt_later"}))
             assert len(self.invitations(deployment)) == before + 1
 
-    def test_quiet_hours_only_put_it_off(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_quiet_hours_only_put_it_off(self, deployment: Deployment, vendor: StandIn) -> None:
         now = clock.now()
         quiet = {
             "from": (now - timedelta(hours=1)).strftime("%H:%M"),
@@ -462,14 +462,14 @@ class TestTriggerScope:
         assert len(self.invitations(deployment)) == 1
 
     def test_who_has_no_address_or_opted_out_is_not_asked(
-        self, deployment: Deployment, vendor: Sandbox
+        self, deployment: Deployment, vendor: StandIn
     ) -> None:
         settings(deployment, rules=[self.RULE])
         deployment.call("PUT", "/surveys/opt-outs", {"email": "jane@example.com"})
         tell(deployment, self.case(email=None)[1], self.case(email="jane@example.com")[1])
         assert self.invitations(deployment) == []
 
-    def test_a_vendor_that_is_away_only_puts_it_off(self, deployment: Deployment, vendor: Sandbox) -> None:
+    def test_a_vendor_that_is_away_only_puts_it_off(self, deployment: Deployment, vendor: StandIn) -> None:
         settings(deployment, rules=[self.RULE])
         vendor.fault(kind="down")
         tell(deployment, self.case()[1])

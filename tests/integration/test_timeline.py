@@ -12,16 +12,16 @@ from sandbox.vendors.sem import Sem
 from switchboard import work
 from tests.support import factories
 from tests.support.deployment import ADMIN_KEY, Deployment, Reply
+from tests.support.stand_ins import StandIn, serving
 from tests.support.surveys import INVITATIONS, answer, hook
-from tests.support.vendors import Sandbox, configured, serving
 
 EMAIL = "tim.line@example.com"
 
 
 @pytest.fixture
-def survey_vendor(deployment: Deployment) -> Iterator[Sandbox]:
+def survey_vendor(deployment: Deployment) -> Iterator[StandIn]:
     with serving(QuestionPro()) as sandbox:
-        configured(sandbox, deployment.patch)
+        sandbox.connect(deployment.patch)
         yield sandbox
 
 
@@ -29,7 +29,7 @@ def survey_vendor(deployment: Deployment) -> Iterator[Sandbox]:
 def vendors(deployment: Deployment) -> Iterator[None]:
     with serving(CrowdTwist()) as loyalty, serving(OcsIo()) as ocs, serving(Sem()) as sem:
         for sandbox in (loyalty, ocs, sem):
-            configured(sandbox, deployment.patch)
+            sandbox.connect(deployment.patch)
         yield
 
 
@@ -44,7 +44,7 @@ def items(deployment: Deployment, customer_id: str, **query: str) -> list[dict[s
     return found
 
 
-def test_every_flow_is_in_it(deployment: Deployment, vendors: None, survey_vendor: Sandbox) -> None:
+def test_every_flow_is_in_it(deployment: Deployment, vendors: None, survey_vendor: StandIn) -> None:
     def ok(method: str, path: str, body: object, **options: Any) -> Any:
         reply = deployment.call(method, path, body, **options)
         assert reply.status < 300, (path, reply.text)

@@ -9,7 +9,7 @@ import pytest
 
 from switchboard import aws
 from tests.support.deployment import Context, Deployment
-from tests.support.loopback import Sandbox
+from tests.support.stand_ins import Sandbox
 
 EVENTS = Path(__file__).parents[2] / "events"
 

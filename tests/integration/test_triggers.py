@@ -17,7 +17,7 @@ from switchboard.triggers import deliveries, messages, store
 from tests.support import factories
 from tests.support.deployment import Deployment
 from tests.support.faults import Killed, answer_lost, counted, killed_at
-from tests.support.loopback import Sandbox
+from tests.support.stand_ins import Sandbox
 
 EVENTS = "/crm/events"
 

@@ -10,7 +10,7 @@ from switchboard import aws, observability
 from switchboard.connectors import vcc
 from switchboard.errors import VendorError
 from tests.support.deployment import Context, Deployment, Reply
-from tests.support.loopback import Sandbox
+from tests.support.stand_ins import Sandbox
 
 TOKEN = "vcc-hook-token-of-the-sandbox"
 

@@ -19,30 +19,30 @@ from switchboard.breaker import PATIENT_THRESHOLD, Breaker
 from switchboard.errors import VendorError
 from tests.support import factories
 from tests.support.deployment import Context, Deployment
-from tests.support.sandboxed import Served, served
+from tests.support.stand_ins import StandIn, serving
 
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(scope="module")
-def stand_ins() -> Iterator[dict[str, Served]]:
+def stand_ins() -> Iterator[dict[str, StandIn]]:
     vendors: list[Vendor] = [Siebel(), Sem(), Meta(), Vcc(), OcsIo()]
     with (
-        served(vendors[0]) as siebel,
-        served(vendors[1]) as sem,
-        served(vendors[2]) as meta,
-        served(vendors[3]) as vcc,
-        served(vendors[4]) as ocs,
+        serving(vendors[0]) as siebel,
+        serving(vendors[1]) as sem,
+        serving(vendors[2]) as meta,
+        serving(vendors[3]) as vcc,
+        serving(vendors[4]) as ocs,
     ):
-        yield {one.desk.vendor.name: one for one in (siebel, sem, meta, vcc, ocs)}
+        yield {one.vendor.name: one for one in (siebel, sem, meta, vcc, ocs)}
 
 
 @pytest.fixture
 def vendors(
-    stand_ins: dict[str, Served], deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, Served]:
+    stand_ins: dict[str, StandIn], deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, StandIn]:
     for one in stand_ins.values():
-        one.desk.reset()
+        one.reset()
         one.connect(monkeypatch)
     return stand_ins
 
@@ -65,38 +65,38 @@ def with_siebel(deployment: Deployment) -> None:
     connectors.crm.cache_clear()
 
 
-def a_post(deployment: Deployment, _: Served) -> None:
+def a_post(deployment: Deployment, _: StandIn) -> None:
     with_siebel(deployment)
     assert deployment.call("POST", "/social/posts", factories.post()).status == 202
 
 
-def a_reply(deployment: Deployment, _: Served) -> None:
+def a_reply(deployment: Deployment, _: StandIn) -> None:
     post = deployment.call("POST", "/social/posts", factories.post()).json["postId"]
     deployment.run_queues()
     body = {"body": "On it.", "agentId": "a-7"}
     assert deployment.call("POST", f"/social/posts/{post}/replies", body).status == 202
 
 
-def a_lead(deployment: Deployment, meta: Served) -> None:
-    vendor = meta.desk.vendor
+def a_lead(deployment: Deployment, meta: StandIn) -> None:
+    vendor = meta.vendor
     assert isinstance(vendor, Meta)
     body, signature = vendor.call(vendor.fill_in({"full_name": "Ann Lee", "email": "ann@example.com"}))
     headers = {"X-Hub-Signature-256": signature, "Content-Type": "application/json"}
     assert deployment.call("POST", "/hooks/facebook/leads", raw=body, headers=headers, key=None).status == 200
 
 
-def a_pull(deployment: Deployment, vcc: Served) -> None:
+def a_pull(deployment: Deployment, vcc: StandIn) -> None:
     path = f"/hooks/vcc/{vcc.secret['hookToken']}/customer/edit"
     assert deployment.call("GET", path, key=None, query={"AccountID": "1001"}).status == 200
 
 
-def a_charge(deployment: Deployment, _: Served) -> None:
+def a_charge(deployment: Deployment, _: StandIn) -> None:
     body = {"externalId": "c-1", "customerProfile": "p"}
     reply = deployment.call("POST", "/charging/customers", body, headers={"Prefer": "respond-async, wait=2"})
     assert reply.status == 202, reply.text
 
 
-WORK: list[tuple[str, str, Callable[[Deployment, Served], None]]] = [
+WORK: list[tuple[str, str, Callable[[Deployment, StandIn], None]]] = [
     ("siebel", "social_post", a_post),
     ("sem", "social_reply", a_reply),
     ("meta", "lead", a_lead),
@@ -108,17 +108,17 @@ WORK: list[tuple[str, str, Callable[[Deployment, Served], None]]] = [
 @pytest.mark.parametrize(("connector", "flow", "make"), WORK, ids=[one[0] for one in WORK])
 def test_work_waits_uncalled_for_a_vendor_that_is_away_and_is_done_when_it_is_back(
     deployment: Deployment,
-    vendors: dict[str, Served],
+    vendors: dict[str, StandIn],
     connector: str,
     flow: str,
-    make: Callable[[Deployment, Served], None],
+    make: Callable[[Deployment, StandIn], None],
 ) -> None:
     opened(connector)
     make(deployment, vendors[connector])
     deployment.run_queues()
     [entry] = deployment.call("GET", "/ledger", query={"flow": flow}).json["items"]
     assert (entry["status"], entry["code"], entry["attempts"]) == ("retrying", "circuit-open", 0)
-    assert vendors[connector].calls() == []
+    assert vendors[connector].lines() == []
     later(deployment)
     [entry] = deployment.call("GET", "/ledger", query={"flow": flow}).json["items"]
     assert entry["status"] == "synced", entry
@@ -137,7 +137,7 @@ CALLS: list[tuple[str, str, str, Any]] = [
     ("connector", "method", "path", "body"), CALLS, ids=[f"{one[1]} {one[2]}" for one in CALLS]
 )
 def test_a_caller_who_waits_is_told_before_any_call(
-    deployment: Deployment, vendors: dict[str, Served], connector: str, method: str, path: str, body: Any
+    deployment: Deployment, vendors: dict[str, StandIn], connector: str, method: str, path: str, body: Any
 ) -> None:
     if connector == "siebel":
         with_siebel(deployment)
@@ -145,11 +145,11 @@ def test_a_caller_who_waits_is_told_before_any_call(
     reply = deployment.call(method, path, body)
     assert (reply.status, reply.json["code"]) == (503, "circuit-open")
     assert 1 <= int(reply.headers["Retry-After"]) <= breaker.PROBE_INTERVAL.total_seconds()
-    assert vendors[connector].calls() == []
+    assert vendors[connector].lines() == []
 
 
 def test_one_callers_bad_moment_opens_nothing_but_an_outage_does(
-    deployment: Deployment, vendors: dict[str, Served]
+    deployment: Deployment, vendors: dict[str, StandIn]
 ) -> None:
     ocs = vendors["ocsio"]
     ocs.fault(kind="status", status=503)
@@ -157,8 +157,8 @@ def test_one_callers_bad_moment_opens_nothing_but_an_outage_does(
     for _ in range(6):
         codes.append(deployment.call("GET", "/charging/customers/c-1").json["code"])
     assert codes == ["remote-unavailable"] * 5 + ["circuit-open"]
-    assert len(ocs.calls()) == PATIENT_THRESHOLD
-    ocs.mend()
+    assert len(ocs.lines()) == PATIENT_THRESHOLD
+    ocs.heal()
     deployment.pass_time(timedelta(seconds=9))
     breaker.forget()
     assert deployment.call("GET", "/charging/customers/c-1").status == 404  # the probe, which is answered
@@ -166,7 +166,7 @@ def test_one_callers_bad_moment_opens_nothing_but_an_outage_does(
 
 
 def test_a_top_up_that_the_breaker_kept_here_is_known_not_to_be_sent(
-    deployment: Deployment, vendors: dict[str, Served]
+    deployment: Deployment, vendors: dict[str, StandIn]
 ) -> None:
     assert deployment.call("PUT", "/settings/charging", {"requestIdDeduplicates": False}).status == 200
     made = {"externalId": "c-1", "customerProfile": "p"}
@@ -186,15 +186,15 @@ def test_a_top_up_that_the_breaker_kept_here_is_known_not_to_be_sent(
 
 
 def test_the_hourly_comparison_leaves_a_vendor_alone_that_is_away(
-    deployment: Deployment, vendors: dict[str, Served]
+    deployment: Deployment, vendors: dict[str, StandIn]
 ) -> None:
     opened("vcc")
     vcc_sweep.lambda_handler({}, Context())  # type: ignore[arg-type]
-    assert vendors["vcc"].calls() == []
+    assert vendors["vcc"].lines() == []
 
 
 def test_each_call_is_measured_and_each_failure_counted_by_its_code(
-    deployment: Deployment, vendors: dict[str, Served], capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, vendors: dict[str, StandIn], capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployment.patch.setenv("POWERTOOLS_SERVICE_NAME", "charging")
     vendors["ocsio"].fault(kind="status", status=503, count=1)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.deployment import Deployment, deployed
-from tests.support.loopback import Sandbox, served
+from tests.support.stand_ins import Sandbox, serving_all
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def deployment() -> Iterator[Deployment]:
 @pytest.fixture(scope="session")
 def running_sandbox() -> Iterator[Sandbox]:
     """The vendors' stand-ins, as the tests before have left them."""
-    with served() as sandbox:
+    with serving_all() as sandbox:
         yield sandbox
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import bill
 from tests.support.deployment import Deployment
-from tests.support.loopback import Sandbox
+from tests.support.stand_ins import Sandbox
 
 
 @pytest.mark.parametrize("unit", bill.UNITS, ids=lambda unit: unit.name)

@@ -25,7 +25,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from switchboard import aws, config, errors, observability
 from tests.proof.simulation.world import VENDORS
 from tests.support.deployment import ADMIN_KEY, deployed
-from tests.support.loopback import Sandbox
+from tests.support.stand_ins import Sandbox
 from tests.support.wsgi import Application
 
 PHASES = os.environ.get("SWITCHBOARD_FUZZ_PHASES", "fuzzing").split(",")

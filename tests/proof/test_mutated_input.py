@@ -16,7 +16,7 @@ from switchboard import aws, config, observability
 from switchboard.connectors import vcc
 from switchboard.errors import VendorError
 from tests.support.deployment import Deployment, deployed
-from tests.support.loopback import Sandbox
+from tests.support.stand_ins import Sandbox
 
 MUTATIONS = int(os.environ.get("SWITCHBOARD_MUTATIONS", "40"))
 MANY = settings(

@@ -12,7 +12,7 @@ from switchboard import aws
 from tests.support import factories
 from tests.support.deployment import Deployment
 from tests.support.faults import sent_twice
-from tests.support.loopback import Sandbox
+from tests.support.stand_ins import Sandbox
 
 WRITES = ("UpdateItem", "PutItem")
 

@@ -16,7 +16,7 @@ from tests.proof.simulation.chaos import FAULTS, Chaos
 from tests.proof.simulation.history import violations
 from tests.proof.simulation.mutants import Plant
 from tests.proof.simulation.world import run
-from tests.support.loopback import Sandbox
+from tests.support.stand_ins import Sandbox
 
 SEEDS = int(os.environ.get("SWITCHBOARD_SIMULATION_SEEDS", "1"))
 STEPS = int(os.environ.get("SWITCHBOARD_SIMULATION_STEPS", "50"))

@@ -29,7 +29,7 @@ from switchboard.ledger import FAILED, UNFINISHED, Entry, Ledger
 from switchboard.triggers import store
 from tests.support import factories
 from tests.support.deployment import Deployment, deployed
-from tests.support.loopback import Sandbox
+from tests.support.stand_ins import Sandbox
 
 EXAMPLES = int(os.environ.get("SWITCHBOARD_MACHINE_EXAMPLES", "2"))
 WALK = settings(

@@ -9,7 +9,7 @@ from switchboard.connectors.builtin_crm import BuiltinCrm
 from switchboard.crm_events import CrmEvent
 from tests.support import factories
 from tests.support.deployment import Context, Deployment
-from tests.support.vendors import Sandbox
+from tests.support.stand_ins import StandIn
 
 SURVEY = "3154843"
 INVITATIONS = f"/surveys/{SURVEY}/invitations"
@@ -27,7 +27,7 @@ def settings(deployment: Deployment, **survey: Any) -> None:
     assert reply.status == 200, reply.text
 
 
-def answer(vendor: Sandbox, url: str, **fields: Any) -> dict[str, Any]:
+def answer(vendor: StandIn, url: str, **fields: Any) -> dict[str, Any]:
     reply = vendor.client.post("/_control/questionpro/answers", json={"surveyUrl": url} | fields)
     reply.raise_for_status()
     item: dict[str, Any] = reply.json()

@@ -32,8 +32,8 @@ from tests.support.deployment import (
     deployed,
 )
 from tests.support.faults import Killed
-from tests.support.loopback import Sandbox
 from tests.support.permissions import acting_as
+from tests.support.stand_ins import Sandbox
 
 PARTNERS = ("kestrel", "osprey")
 SCOPES = (
