@@ -9,6 +9,7 @@ index entries; the last column adds API Gateway and Lambda.
 
 import itertools
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -283,6 +284,7 @@ def section(found: list[tuple[Unit, Made]]) -> str:
 
 def main() -> None:
     """Count, and write the section and its plot."""
+    os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Switchboard")
     found = []
     with serving_all() as sandbox:
         for unit in UNITS:

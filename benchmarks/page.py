@@ -22,7 +22,7 @@ def write_section(name: str, text: str) -> None:
 
 
 def gather() -> None:
-    """Put the sections that there are into one page."""
+    """Put the sections that there are into one page, each before its notes (`<name>.notes.md`)."""
     sections = [_LINK.sub(_from_above, page.read_text().strip()) for page in sorted(SECTIONS.glob("*.md"))]
     head = (
         "# Performance\n\nMeasured by `make bench`, each section in a run of its own. Ratios within one run"

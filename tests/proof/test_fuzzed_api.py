@@ -62,10 +62,11 @@ def before_call(context: object, case: Any, kwargs: object) -> None:
         headers["Idempotency-Key"] = key[: -len(own)] + own if len(key) > 200 else key + own
 
 
-def configured() -> SchemathesisConfig:
+def configured(api_url: str) -> SchemathesisConfig:
     """The engine's settings."""
     return SchemathesisConfig.from_dict(
         {
+            "base-url": api_url,
             "cache": {"enabled": False},
             "auth": {"openapi": {"apiKey": {"api_key": KEY}}},
             "generation": {
@@ -136,7 +137,7 @@ def api_url(running_sandbox: Sandbox) -> Iterator[str]:
 
 def test_every_operation_keeps_the_document(api_url: str) -> None:
     """No 5xx but a vendor's absence, no answer beside its schema, nothing bad taken, no key too few."""
-    schema = schemathesis.openapi.from_url(f"{api_url}/openapi.json", config=configured())
+    schema = schemathesis.openapi.from_url(f"{api_url}/openapi.json", config=configured(api_url))
     found: dict[str, str] = {}
     cases: Counter[str] = Counter()
     for event in engine.from_schema(schema).execute():
@@ -160,8 +161,18 @@ def test_every_operation_keeps_the_document(api_url: str) -> None:
 
 def _failures(recorder: Any) -> Iterator[tuple[str, str]]:
     for case_id, checks in recorder.checks.items():
+        if _is_the_emulators(recorder.interactions.get(case_id)):
+            continue
         for check in checks:
             if check.failure_info is not None:
                 failure = check.failure_info.failure
                 label = recorder.cases[case_id].value.operation.label
                 yield f"{label}: {failure.title}", f"{failure.message}\n{check.failure_info.code_sample}"
+
+
+def _is_the_emulators(interaction: Any) -> bool:
+    """Whether the emulator's gateway has refused the key: it has words of its own, not the template's."""
+    if not URL or interaction is None or interaction.response is None:
+        return False
+    answer = interaction.response
+    return answer.status_code in (401, 403) and "x-amzn-errortype" in answer.headers
