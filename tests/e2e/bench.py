@@ -23,6 +23,9 @@ from tests.e2e.waiting import until
 from tools.paths import EMULATOR_HOME
 from tools.stack import Stack
 
+type Metric = tuple[str, frozenset[tuple[str, str]]]
+"""A metric's name, and its dimensions."""
+
 
 @cache
 def _client(service: str, endpoint: str, region: str) -> Any:
@@ -182,12 +185,46 @@ class Bench:
             answer = client.batch_write_item(RequestItems={table: requests})
             assert not answer.get("UnprocessedItems")
 
+    def published(self, *steps: str) -> set[Metric]:
+        """Metrics and their dimensions, as CloudWatch makes them of what these steps have logged."""
+        logs = self.aws("logs")
+        found = set()
+        for group in logs.describe_log_groups()["logGroups"]:
+            name = group["logGroupName"]
+            if not name.endswith(tuple(f"/{step}Logs" for step in steps)):
+                continue
+            for page in logs.get_paginator("filter_log_events").paginate(logGroupName=name):
+                for line in page["events"]:
+                    if "CloudWatchMetrics" in line["message"]:
+                        found |= _metrics_of(json.loads(line["message"]))
+        return found
+
+    def watched(self) -> set[Metric]:
+        """The metrics of ours, with their dimensions, that the deployed alarms watch."""
+        pages = self.aws("cloudwatch").get_paginator("describe_alarms").paginate()
+        return {
+            (
+                alarm["MetricName"],
+                frozenset((one["Name"], one["Value"]) for one in alarm["Dimensions"]),
+            )
+            for page in pages
+            for alarm in page["MetricAlarms"]
+            if alarm.get("Namespace", "").startswith("Switchboard")
+        }
+
     def give_up(self, output: str) -> None:
         """What SQS does with messages whose workers never finish: they become dead letters."""
         sqs = self.aws("sqs")
         wanted = {"QueueUrl": self.stack.outputs[output], "MaxNumberOfMessages": 10}
         while sqs.receive_message(**wanted, VisibilityTimeout=0, WaitTimeSeconds=0).get("Messages"):
             pass
+
+
+def _metrics_of(line: dict[str, Any]) -> set[Metric]:
+    [directive] = line["_aws"]["CloudWatchMetrics"]
+    [names] = directive["Dimensions"]
+    dimensions = frozenset((name, line[name]) for name in names)
+    return {(metric["Name"], dimensions) for metric in directive["Metrics"]}
 
 
 def _command(process: Path) -> str:

@@ -392,31 +392,9 @@ def as_of(item: Item, moment: str) -> Item:
 # what is measured -----------------------------------------------------------------------------------------
 
 
-def published(bench: Bench, *steps: str) -> set[tuple[str, frozenset[tuple[str, str]]]]:
-    """Metrics and their dimensions, as CloudWatch makes them of the lines that these steps have logged."""
-    logs = bench.aws("logs")
-    found = set()
-    for group in logs.describe_log_groups()["logGroups"]:
-        name = group["logGroupName"]
-        if not name.endswith(tuple(f"/{step}Logs" for step in steps)):
-            continue
-        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=name):
-            for line in page["events"]:
-                if "CloudWatchMetrics" in line["message"]:
-                    found |= _metrics_of(json.loads(line["message"]))
-    return found
-
-
-def _metrics_of(line: dict[str, Any]) -> set[tuple[str, frozenset[tuple[str, str]]]]:
-    [directive] = line["_aws"]["CloudWatchMetrics"]
-    [names] = directive["Dimensions"]
-    dimensions = frozenset((name, line[name]) for name in names)
-    return {(metric["Name"], dimensions) for metric in directive["Metrics"]}
-
-
 def test_the_work_and_the_vendors_are_measured_under_the_names_that_the_alarms_watch(bench: Bench) -> None:
     bench.invoke("MetricsRollupFunction")
-    found = published(bench, "MetricsRollup", "MemberSync")
+    found = bench.published("MetricsRollup", "MemberSync")
     rollup = ("service", "metrics_rollup")
     assert {
         ("Accepted", frozenset({rollup, ("flow", "member")})),
@@ -428,15 +406,7 @@ def test_the_work_and_the_vendors_are_measured_under_the_names_that_the_alarms_w
         ("BreakerOpenSeconds", frozenset({rollup})),
         ("VendorMilliseconds", frozenset({("service", "switchboard"), ("connector", "crowdtwist")})),
     } <= found
-    pages = bench.aws("cloudwatch").get_paginator("describe_alarms").paginate()
-    ours = [
-        one for page in pages for one in page["MetricAlarms"] if one["Namespace"].startswith("Switchboard")
-    ]
-    watched = {
-        (one["MetricName"], frozenset((each["Name"], each["Value"]) for each in one["Dimensions"]))
-        for one in ours
-    }
-    assert {one for one in found if one in watched} >= {
+    assert found & bench.watched() >= {
         ("Failed", frozenset({rollup, ("flow", "member")})),
         ("Failed", frozenset({rollup, ("class", "data")})),
         ("OldestOpenSeconds", frozenset({rollup})),

@@ -18,7 +18,7 @@ import pytest
 from sandbox.vendors.questionpro import API_KEY, HOOK_TOKEN, response
 from switchboard import clock
 from tests.e2e.bench import Bench
-from tests.e2e.waiting import settled
+from tests.e2e.waiting import settled, until
 from tests.support import factories
 from tools.stack import Stack
 
@@ -146,6 +146,11 @@ def test_limits_and_lies(api: httpx.Client, bench: Bench) -> None:
     sandbox.post("/_control/questionpro/faults", json=short).raise_for_status()
     differs = ended(api, begun(api, LIMITED, full=True))
     assert differs["countCheck"] == {"survey": 2, "ours": 1, "agrees": False}
+
+    def told() -> bool:
+        return "SurveyCountDiffers" in dict(bench.published("SurveyDump") & bench.watched())
+
+    until(told, "the metric that the alarm watches")
     assert api.post(f"/ledger/{over['dumpId']}/resubmit").status_code == 202
     found = ended(api, dump)
     assert (found["status"], len({json.loads(line)["responseID"] for line in lines(found)})) == (

@@ -22,8 +22,8 @@ SEEDS = int(os.environ.get("SWITCHBOARD_SIMULATION_SEEDS", "1"))
 STEPS = int(os.environ.get("SWITCHBOARD_SIMULATION_STEPS", "50"))
 RATE = 0.06
 
-MOST_TRIES = 4
-"""Seeds after which a mutant counts as not caught."""
+MOST_TRIES = 30
+"""Seeds after which a mutant counts as not caught: the rarest shows in one run of three or four."""
 
 HOW: dict[Plant, dict[str, Any]] = {
     mutants.blind_write: {"rule": "stale", "flows": (flows.Members,), "rate": 0.0},
@@ -40,7 +40,7 @@ HOW: dict[Plant, dict[str, Any]] = {
         "rule": "done twice",
         "flows": (flows.Posts, flows.Replies),
         "kinds": ("overtaken",),
-        "rate": 0.4,
+        "rate": 0.7,
         "steps": 60,
     },
 }
