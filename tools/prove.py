@@ -228,7 +228,7 @@ def _last_words(output: Path) -> str:
     cases = next((line for line in lines if re.fullmatch(r"[.]*\d+ cases", line)), "").strip(".")
     summed = [line for line in lines if re.search(r"\d+ (passed|failed|error)", line)]
     last = re.sub(r" in [\d.]+s.*", "", (summed or lines or [""])[-1])
-    return ", ".join(part for part in (cases, last) if part)
+    return ", ".join(part for part in (cases, last) if part).replace(f"{ROOT}/", "")
 
 
 NEEDED_UNSEEN = {
